@@ -1,0 +1,196 @@
+"""The tile network: a regressor with an early exit, and a small denoiser over what the regressor leaves undone.
+
+| symbol here | meaning |
+| --- | --- |
+| `lr` | low-resolution tile, (N, 3, H, W), sRGB in [0, 1] |
+| `corruption` | strength of JPEG and of blur to undo, (N, 2) in [0, 1]; 0 trusts the input |
+| `g` | the regressor's estimate of the picture, (N, 3, 2H, 2W), about [0, 1] |
+| `z` | noisy residual in units of `sigma_r`, (N, 3, 2H, 2W) |
+| `t` | time, (N,) in (0, 1]; 1 is pure noise |
+
+Everything runs at the low resolution: high-resolution tensors enter by pixel-unshuffle and leave by pixel-shuffle.
+Plain 3x3 convolutions without normalisation, so that no statistic of a whole tile can show as a seam.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SCALE = 2
+IMAGE_CHANNELS = 3
+CORRUPTIONS = 2
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the tile network; travels in the checkpoint."""
+
+    width: int = 64
+    shallow_blocks: int = 4
+    deep_blocks: int = 8
+    denoiser_width: int = 64
+    outer_blocks: int = 2
+    inner_blocks: int = 4
+    time_features: int = 64
+
+    def as_dict(self) -> dict[str, int]:
+        """The fields as plain integers, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Regression:
+    """What the regressor says of a tile: `g` (N, 3, 2H, 2W) and the features (N, width, H, W) that led to it."""
+
+    g: Tensor
+    features: Tensor
+
+
+def upsample_bicubic(lr: Tensor) -> Tensor:
+    """Bicubic enlargement (a = -0.75) by two, (N, C, H, W) -> (N, C, 2H, 2W): what the regressor corrects."""
+    return F.interpolate(lr, scale_factor=SCALE, mode="bicubic", align_corners=False)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(silu(conv(x))); the second convolution starts at zero, so that a new block changes nothing."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.silu(self.conv1(x)))
+
+
+class Regressor(nn.Module):
+    """g(lr, corruption): the estimate with the least expected squared error; no invention.
+
+    `shallow` uses the first blocks and a head of its own (quality `fast`); `forward` uses all blocks.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.stem = nn.Conv2d(IMAGE_CHANNELS + CORRUPTIONS, width, 3, padding=1)
+        self.shallow_blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(config.shallow_blocks)))
+        self.shallow_head = _head(width)
+        self.deep_blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(config.deep_blocks)))
+        self.deep_head = _head(width)
+
+    def shallow(self, lr: Tensor, corruption: Tensor) -> Regression:
+        """The early exit."""
+        features = self.shallow_blocks(self.stem(_with_planes(lr, corruption)))
+        return self._enlarge(lr, features, self.shallow_head)
+
+    def forward(self, lr: Tensor, corruption: Tensor) -> Regression:
+        return self.both(lr, corruption)[1]
+
+    def both(self, lr: Tensor, corruption: Tensor) -> tuple[Regression, Regression]:
+        """Early and full estimate in one pass, for training."""
+        shallow = self.shallow(lr, corruption)
+        return shallow, self._enlarge(lr, self.deep_blocks(shallow.features), self.deep_head)
+
+    def grow(self) -> None:
+        """Starts the deep part where the trained shallow part stands: same head, blocks that add nothing yet."""
+        self.deep_head.load_state_dict(self.shallow_head.state_dict())
+
+    @staticmethod
+    def _enlarge(lr: Tensor, features: Tensor, head: nn.Module) -> Regression:
+        return Regression(upsample_bicubic(lr) + F.pixel_shuffle(head(features), SCALE), features)
+
+
+class TimeBlock(nn.Module):
+    """x + conv(silu(conv(x) (1 + a_t) + b_t)): a residual block told how noisy its input is."""
+
+    def __init__(self, width: int, time_features: int) -> None:
+        super().__init__()
+        self.block = ResidualBlock(width)
+        self.modulation = nn.Linear(time_features, 2 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        a, b = self.modulation(time)[:, :, None, None].chunk(2, dim=1)
+        hidden = self.block.conv1(x)
+        return x + self.block.conv2(F.silu(hidden * (1 + a) + b))
+
+
+class Denoiser(nn.Module):
+    """Predicts the clean residual x0 = (picture - g) / sigma_r from a noisy one (x0-prediction).
+
+    What does not change between steps is folded once into `condition`, (N, denoiser_width, H, W).
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        width, inner, folded = config.denoiser_width, 2 * config.denoiser_width, IMAGE_CHANNELS * SCALE**2
+        self.time_features = config.time_features
+        self.time = nn.Sequential(nn.Linear(config.time_features, config.time_features), nn.SiLU())
+        self.fold = nn.Conv2d(IMAGE_CHANNELS + CORRUPTIONS + folded + config.width, width, 3, padding=1)
+        self.stem = nn.Conv2d(folded, width, 3, padding=1)
+        self.before = self._blocks(width, config.outer_blocks)
+        self.down = nn.Conv2d(width, inner, 2, stride=2)
+        self.inside = self._blocks(inner, config.inner_blocks)
+        self.up = nn.Conv2d(inner, width * 4, 1)
+        self.after = self._blocks(width, config.outer_blocks)
+        self.head = nn.Conv2d(width, folded, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    def _blocks(self, width: int, count: int) -> nn.ModuleList:
+        return nn.ModuleList(TimeBlock(width, self.time_features) for _ in range(count))
+
+    def condition(self, lr: Tensor, corruption: Tensor, regression: Regression) -> Tensor:
+        """Everything known before the first step, computed once per tile."""
+        g = F.pixel_unshuffle(regression.g - upsample_bicubic(lr), SCALE)
+        return self.fold(torch.cat([_with_planes(lr, corruption), g * 8, regression.features], 1))
+
+    def forward(self, z: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        time = self.time(time_embedding(t, self.time_features).to(condition.dtype))
+        x = condition + self.stem(F.pixel_unshuffle(z, SCALE))
+        for block in self.before:
+            x = block(x, time)
+        y = self.down(x)
+        for block in self.inside:
+            y = block(y, time)
+        x = x + F.pixel_shuffle(self.up(y), 2)
+        for block in self.after:
+            x = block(x, time)
+        return F.pixel_shuffle(self.head(x), SCALE)
+
+
+class TileNetwork(nn.Module):
+    """Regressor and denoiser together; one checkpoint."""
+
+    def __init__(self, config: NetworkConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or NetworkConfig()
+        self.regressor = Regressor(self.config)
+        self.denoiser = Denoiser(self.config)
+
+
+def time_embedding(t: Tensor, features: int) -> Tensor:
+    """Sines and cosines of the time, (N,) -> (N, features), wavelengths from 4 down to 4/256."""
+    frequencies = torch.exp(torch.linspace(0.0, math.log(256.0), features // 2, device=t.device)) * (math.pi / 2)
+    angles = t.float()[:, None] * frequencies
+    return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+def _with_planes(lr: Tensor, corruption: Tensor) -> Tensor:
+    planes = corruption.to(lr.dtype)[:, :, None, None].expand(-1, -1, *lr.shape[-2:])
+    return torch.cat([lr, planes], 1)
+
+
+def _head(width: int) -> nn.Conv2d:
+    head = nn.Conv2d(width, IMAGE_CHANNELS * SCALE**2, 3, padding=1)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+    return head
