@@ -67,7 +67,8 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.silu(self.conv1(x)))
+        changed: Tensor = self.conv2(F.silu(self.conv1(x)))
+        return x + changed
 
 
 class Regressor(nn.Module):
@@ -120,7 +121,8 @@ class TimeBlock(nn.Module):
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         a, b = self.modulation(time)[:, :, None, None].chunk(2, dim=1)
         hidden = self.block.conv1(x)
-        return x + self.block.conv2(F.silu(hidden * (1 + a) + b))
+        changed: Tensor = self.block.conv2(F.silu(hidden * (1 + a) + b))
+        return x + changed
 
 
 class Denoiser(nn.Module):
@@ -151,7 +153,8 @@ class Denoiser(nn.Module):
     def condition(self, lr: Tensor, corruption: Tensor, regression: Regression) -> Tensor:
         """Everything known before the first step, computed once per tile."""
         g = F.pixel_unshuffle(regression.g - upsample_bicubic(lr), SCALE)
-        return self.fold(torch.cat([_with_planes(lr, corruption), g * 8, regression.features], 1))
+        folded: Tensor = self.fold(torch.cat([_with_planes(lr, corruption), g * 8, regression.features], 1))
+        return folded
 
     def forward(self, z: Tensor, t: Tensor, condition: Tensor) -> Tensor:
         time = self.time(time_embedding(t, self.time_features).to(condition.dtype))

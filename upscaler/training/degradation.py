@@ -1,0 +1,92 @@
+"""From a clean crop to what the network is shown: halved, perhaps blurred, perhaps saved as JPEG.
+
+The corruption follows DL-Art-School's `corruption_entropy` (one value in [0, 1] per kind, mostly mild), with two
+differences: 0 is uncorrupted, and blur comes before JPEG, as it does in pictures that people post.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from tilestep.upscaler.corruption.scale import (
+    dejpeg_from_quality,
+    quality_from_dejpeg,
+    sigma_from_deblur,
+)
+
+Picture = NDArray[np.uint8]
+CLEAN_SHARE = 0.42
+JPEG_SHARE = 0.46
+BLUR_SHARE = 0.20
+OTHER_KERNEL_SHARE = 0.15
+OTHER_KERNELS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.LANCZOS)
+
+
+def halve(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Halves (2H, 2W, 3): MATLAB's antialiased bicubic mostly, now and then another kernel."""
+    if rng.random() < OTHER_KERNEL_SHARE:
+        height, width = picture.shape[:2]
+        kernel = OTHER_KERNELS[rng.integers(len(OTHER_KERNELS))]
+        return np.asarray(Image.fromarray(picture).resize((width // 2, height // 2), kernel))
+    return halve_bicubic(picture)
+
+
+def halve_bicubic(picture: Picture) -> Picture:
+    """MATLAB's imresize(picture, 0.5): bicubic with a = -0.5, stretched by two, rounded after each pass."""
+    return _halve_rows(_halve_rows(picture).transpose(1, 0, 2)).transpose(1, 0, 2)
+
+
+def corrupt(picture: Picture, rng: np.random.Generator) -> tuple[Picture, tuple[float, float]]:
+    """Corrupts a low-resolution crop; returns it with (dejpeg, deblur), the strengths used."""
+    dejpeg = deblur = 0.0
+    kind = rng.random()
+    if kind >= CLEAN_SHARE:
+        wants_jpeg = kind < CLEAN_SHARE + JPEG_SHARE
+        if not wants_jpeg or rng.random() < BLUR_SHARE:
+            deblur = _strength(rng)
+            picture = blur(picture, sigma_from_deblur(deblur))
+        if wants_jpeg:
+            quality = quality_from_dejpeg(max(_strength(rng), 1e-3))
+            dejpeg = dejpeg_from_quality(quality)
+            picture = jpeg(picture, quality, subsampling=int(rng.choice([0, 2, 2])))
+    return picture, (dejpeg, deblur)
+
+
+def blur(picture: Picture, sigma_px: float) -> Picture:
+    """Gaussian blur."""
+    return np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(sigma_px)))
+
+
+def jpeg(picture: Picture, quality: int, subsampling: int = 2) -> Picture:
+    """Saves and reads back; `subsampling` 0 is 4:4:4, 2 is 4:2:0."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling=subsampling)
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+def _strength(rng: np.random.Generator) -> float:
+    return 1 - math.cos(float(rng.random()) * math.pi / 2)
+
+
+def _halve_rows(picture: Picture) -> Picture:
+    """One pass: (2H, W, 3) -> (H, W, 3), mirrored at the border."""
+    padded = np.pad(picture, ((3, 4), (0, 0), (0, 0)), mode="symmetric").astype(np.float32)
+    count = picture.shape[0] // 2
+    total = np.zeros((count, *picture.shape[1:]), np.float32)
+    for tap, weight in enumerate(HALVING_TAPS):
+        total += np.float32(weight) * padded[tap : tap + 2 * count : 2]
+    return np.clip(np.floor(total + 0.5), 0, 255).astype(np.uint8)
+
+
+def _cubic(x: float) -> float:
+    if x <= 1:
+        return 1.5 * x**3 - 2.5 * x**2 + 1
+    return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0.0
+
+
+HALVING_TAPS = tuple(_cubic(abs(tap - 3.5) / 2) / 2 for tap in range(8))

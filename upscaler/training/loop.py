@@ -1,0 +1,193 @@
+"""The training loop: stages in a row, each within its share of the time, resumable to the step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from tilestep.upscaler.diffusion.process import ResidualDiffusion
+from tilestep.upscaler.errors import InputError
+from tilestep.upscaler.model.checkpoint import read_checkpoint, save_checkpoint
+from tilestep.upscaler.model.descriptor import ModelDescriptor
+from tilestep.upscaler.model.network import TileNetwork
+from tilestep.upscaler.training.crops import CropDataset, load_pictures
+from tilestep.upscaler.training.precision import memory_format, training_dtype
+from tilestep.upscaler.training.report import CurveLog, plot_curves, save_sheet
+from tilestep.upscaler.training.settings import TrainSettings, load_extra_loss
+from tilestep.upscaler.training.stages import Batch, ExtraLoss, stage_loss
+from tilestep.upscaler.training.state import STATE_NAME, TrainState, read_state
+from tilestep.upscaler.training.validation import validate
+
+CHECKPOINT_NAME = "model.safetensors"
+WARMUP_STEPS = 40
+DECAY_SHARE = 0.4
+HELD_OUT_EVERY = 24
+VALIDATION_CROPS = 32
+LOG_EVERY_STEPS = 20
+FIRST_VALIDATION_SEED = 10_000
+
+
+def learning_rate(peak: float, step: int, done_share: float) -> float:
+    """Warm-up by steps, then flat, then linearly to zero over the last part of the stage's time."""
+    warm = min(1.0, (step + 1) / WARMUP_STEPS)
+    return peak * warm * min(1.0, max(1 - done_share, 0.0) / DECAY_SHARE)
+
+
+class Trainer:
+    """One run of `tilestep train`. `run()` returns the path of the checkpoint."""
+
+    def __init__(self, settings: TrainSettings) -> None:
+        self.settings = settings
+        self.device = _device(settings.device)
+        self.dtype = training_dtype(self.device)
+        self.memory = memory_format(self.device, self.dtype)
+        self.extra = self._extra_loss()
+        self.descriptor = ModelDescriptor()
+        self.diffusion = ResidualDiffusion(self.descriptor.process)
+        self.state = self._initial_state()
+        self._load_data()
+        self.log = CurveLog(settings.out)
+        self.waited = 0.0
+
+    def run(self) -> Path:
+        """Trains all stages that remain; on Ctrl-C the state is saved before the exception goes on."""
+        try:
+            for stage in self.settings.stages:
+                if stage not in self.state.progress.finished:
+                    self._run_stage(stage)
+        finally:
+            self.save()
+        return self.settings.out / CHECKPOINT_NAME
+
+    def _run_stage(self, stage: str) -> None:
+        state, budget = self.state, self.settings.stage_seconds(stage)
+        if state.progress.stage != stage or state.progress.step == 0:
+            state.enter(stage)
+        print(f"stage {stage}: {budget / 60:.1f} minutes, {self.dtype} on {self.device}", flush=True)
+        batches, next_check = self._batches(), state.progress.seconds + 60 * self.settings.validate_minutes
+        checked = -1
+        while state.progress.seconds < budget:
+            started = time.perf_counter()
+            batch = next(batches)
+            self.waited += time.perf_counter() - started
+            losses = self._train_step(batch, state.progress.seconds / budget)
+            state.progress.account(stage, time.perf_counter() - started, self.settings.batch_size)
+            if state.progress.step % LOG_EVERY_STEPS == 0:
+                self._log("loss", {name: float(value.detach()) for name, value in losses.items()})
+            if state.progress.seconds >= next_check:
+                next_check += 60 * self.settings.validate_minutes
+                self._validate()
+                checked = state.progress.step
+        state.progress.finished.append(stage)
+        if state.progress.step != checked:
+            self._validate()
+
+    def _train_step(self, batch: Batch, done_share: float) -> dict[str, Tensor]:
+        state, progress = self.state, self.state.progress
+        rate = learning_rate(self.settings.learning_rate, progress.step, done_share)
+        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + progress.samples)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            losses = stage_loss(progress.stage, state.network, self.diffusion, batch, generator, self.extra)
+        for optimizer in state.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        torch.autograd.backward(torch.stack([*losses.values()]).sum())
+        for optimizer in state.optimizers:
+            optimizer.step()
+        state.update_average()
+        return losses
+
+    def _batches(self) -> Iterator[Batch]:
+        """Crops from the sample that the state stands at, made in worker processes."""
+        samples = range(self.state.progress.samples, 2**40)
+        loader = DataLoader(
+            self.crops,
+            batch_size=self.settings.batch_size,
+            sampler=samples,
+            num_workers=self.settings.workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        return (self._to_device(*items) for items in loader)
+
+    def _to_device(self, high: Tensor, low: Tensor, corruption: Tensor) -> Batch:
+        high, low, corruption = (x.to(self.device, non_blocking=True) for x in (high, low, corruption))
+        return Batch(high / 255, (low / 255).contiguous(memory_format=self.memory), corruption)
+
+    def _validate(self) -> None:
+        progress = self.state.progress
+        found = validate(self.state.average, self.diffusion, self.held_out, progress.stage, self.extra)
+        self._log("validation", found.figures)
+        save_sheet(found.pictures, self.held_out.high, self.settings.out / "samples.png")
+        plot_curves(self.log.path, self.settings.out / "curves.png")
+        self.save()
+        words = ", ".join(f"{name} {value:.4g}" for name, value in found.figures.items())
+        print(
+            f"{progress.stage} step {progress.step}, {progress.seconds / 60:.1f} min, "
+            f"{self.waited:.0f} s waiting for crops: {words}",
+            flush=True,
+        )
+
+    def _log(self, kind: str, figures: dict[str, float]) -> None:
+        progress = self.state.progress
+        minutes = sum(total["minutes"] for total in progress.totals.values())
+        self.log.add(minutes, progress.stage, progress.step, kind, figures)
+
+    def save(self) -> None:
+        """Writes the state to resume from and the checkpoint to use."""
+        self.state.save(self.settings.out / STATE_NAME, self.descriptor)
+        trained = ModelDescriptor(trained=dict(self.state.progress.totals))
+        save_checkpoint(self.settings.out / CHECKPOINT_NAME, self.state.average, trained)
+
+    def _initial_state(self) -> TrainState:
+        self.settings.out.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(self.settings.seed)
+        network = TileNetwork(self.descriptor.network)
+        state = TrainState(network, self.settings.stages[0], self.device, self.memory)
+        if self.settings.resume:
+            state.restore(read_state(self.settings.out / STATE_NAME))
+            if set(self.settings.stages) <= set(state.progress.finished):
+                state.progress.finished.clear()
+                state.progress.step = 0
+        elif self.settings.start_from is not None:
+            weights, described = read_checkpoint(self.settings.start_from)
+            state.network.load_state_dict(weights)
+            state.average.load_state_dict(weights)
+            state.progress.totals = {name: dict(total) for name, total in described.trained.items()}
+        return state
+
+    def _extra_loss(self) -> ExtraLoss | None:
+        if self.settings.extra_loss is None:
+            return None
+        loss = load_extra_loss(self.settings.extra_loss)
+        if isinstance(loss, torch.nn.Module):
+            loss = loss.to(self.device)
+        return ExtraLoss(loss, self.settings.extra_weight)
+
+    def _load_data(self) -> None:
+        settings = self.settings
+        pictures = load_pictures(settings.data, smallest_px=2 * settings.low_px + 32)
+        for words in pictures.skipped:
+            print(f"left out {words}", flush=True)
+        training, held_out = pictures.items, pictures.items[::HELD_OUT_EVERY]
+        if settings.val is not None:
+            held_out = load_pictures(settings.val, smallest_px=2 * settings.low_px + 32).items
+        elif len(training) > 1:
+            training = tuple(p for i, p in enumerate(training) if i % HELD_OUT_EVERY)
+        if not training:
+            raise InputError(f"{settings.data} has too few pictures to train on and hold some out.")
+        self.crops = CropDataset(training, settings.low_px, settings.seed)
+        checks = CropDataset(held_out, settings.low_px, FIRST_VALIDATION_SEED)
+        items = [torch.stack(column) for column in zip(*(checks[i] for i in range(VALIDATION_CROPS)), strict=True)]
+        self.held_out = self._to_device(items[0], items[1], items[2])
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
