@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the state in --out")
     parser.add_argument("--start-from", type=Path, metavar="FILE", help="begin with the weights of this checkpoint")
     parser.add_argument("--minutes", type=float, default=60, help="time for all stages of this run (default 60)")
+    parser.add_argument("--steps", type=int, help="length of each stage in steps, instead of --minutes")
     parser.add_argument("--stages", nargs="+", choices=STAGE_NAMES, default=list(STAGE_NAMES), help="what to train")
     parser.add_argument("--batch-size", type=int, default=16, help="crops a step (default 16)")
     parser.add_argument("--crop", type=int, default=32, help="side of a crop in low-resolution pixels (default 32)")
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         resume=args.resume,
         start_from=args.start_from,
         minutes=args.minutes,
+        steps=args.steps,
         stages=tuple(args.stages),
         batch_size=args.batch_size,
         low_px=args.crop,

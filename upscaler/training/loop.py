@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from tilestep.upscaler.diffusion.process import ResidualDiffusion
 from tilestep.upscaler.errors import InputError
 from tilestep.upscaler.model.checkpoint import read_checkpoint, save_checkpoint
 from tilestep.upscaler.model.descriptor import ModelDescriptor
-from tilestep.upscaler.model.network import TileNetwork
+from tilestep.upscaler.model.network import NetworkConfig, TileNetwork
 from tilestep.upscaler.training.crops import CropDataset, load_pictures
 from tilestep.upscaler.training.precision import memory_format, training_dtype
 from tilestep.upscaler.training.report import CurveLog, plot_curves, save_sheet
@@ -47,12 +48,11 @@ class Trainer:
         self.dtype = training_dtype(self.device)
         self.memory = memory_format(self.device, self.dtype)
         self.extra = self._extra_loss()
-        self.descriptor = ModelDescriptor()
-        self.diffusion = ResidualDiffusion(self.descriptor.process)
+        self.descriptor = ModelDescriptor(network=settings.network)
         self.state = self._initial_state()
+        self.diffusion = ResidualDiffusion(self.descriptor.process)
         self._load_data()
         self.log = CurveLog(settings.out)
-        self.waited = 0.0
 
     def run(self) -> Path:
         """Trains all stages that remain; on Ctrl-C the state is saved before the exception goes on."""
@@ -65,27 +65,26 @@ class Trainer:
         return self.settings.out / CHECKPOINT_NAME
 
     def _run_stage(self, stage: str) -> None:
-        state, budget = self.state, self.settings.stage_seconds(stage)
+        state = self.state
         if state.progress.stage != stage or state.progress.step == 0:
             state.enter(stage)
-        print(f"stage {stage}: {budget / 60:.1f} minutes, {self.dtype} on {self.device}", flush=True)
+        print(f"stage {stage}: {self.dtype} on {self.device}", flush=True)
         batches, next_check = self._batches(), state.progress.seconds + 60 * self.settings.validate_minutes
-        checked = -1
-        while state.progress.seconds < budget:
+        while (done := self._done_share()) < 1:
             started = time.perf_counter()
-            batch = next(batches)
-            self.waited += time.perf_counter() - started
-            losses = self._train_step(batch, state.progress.seconds / budget)
+            losses = self._train_step(next(batches), done)
             state.progress.account(stage, time.perf_counter() - started, self.settings.batch_size)
             if state.progress.step % LOG_EVERY_STEPS == 0:
                 self._log("loss", {name: float(value.detach()) for name, value in losses.items()})
-            if state.progress.seconds >= next_check:
+            if state.progress.seconds >= next_check and self._done_share() < 1:
                 next_check += 60 * self.settings.validate_minutes
                 self._validate()
-                checked = state.progress.step
         state.progress.finished.append(stage)
-        if state.progress.step != checked:
-            self._validate()
+        self._validate()
+
+    def _done_share(self) -> float:
+        progress = self.state.progress
+        return self.settings.done_share(progress.stage, progress.seconds, progress.step)
 
     def _train_step(self, batch: Batch, done_share: float) -> dict[str, Tensor]:
         state, progress = self.state, self.state.progress
@@ -128,8 +127,7 @@ class Trainer:
         self.save()
         words = ", ".join(f"{name} {value:.4g}" for name, value in found.figures.items())
         print(
-            f"{progress.stage} step {progress.step}, {progress.seconds / 60:.1f} min, "
-            f"{self.waited:.0f} s waiting for crops: {words}",
+            f"{progress.stage} step {progress.step}, {progress.seconds / 60:.1f} min: {words}",
             flush=True,
         )
 
@@ -141,24 +139,25 @@ class Trainer:
     def save(self) -> None:
         """Writes the state to resume from and the checkpoint to use."""
         self.state.save(self.settings.out / STATE_NAME, self.descriptor)
-        trained = ModelDescriptor(trained=dict(self.state.progress.totals))
+        trained = replace(self.descriptor, trained=dict(self.state.progress.totals))
         save_checkpoint(self.settings.out / CHECKPOINT_NAME, self.state.average, trained)
 
     def _initial_state(self) -> TrainState:
-        self.settings.out.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(self.settings.seed)
-        network = TileNetwork(self.descriptor.network)
-        state = TrainState(network, self.settings.stages[0], self.device, self.memory)
-        if self.settings.resume:
-            state.restore(read_state(self.settings.out / STATE_NAME))
-            if set(self.settings.stages) <= set(state.progress.finished):
-                state.progress.finished.clear()
-                state.progress.step = 0
-        elif self.settings.start_from is not None:
-            weights, described = read_checkpoint(self.settings.start_from)
-            state.network.load_state_dict(weights)
-            state.average.load_state_dict(weights)
-            state.progress.totals = {name: dict(total) for name, total in described.trained.items()}
+        settings = self.settings
+        settings.out.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(settings.seed)
+        saved = read_state(settings.out / STATE_NAME) if settings.resume else None
+        started = read_checkpoint(settings.start_from) if settings.start_from else None
+        if saved is not None:
+            self.descriptor = replace(self.descriptor, network=NetworkConfig(**saved["network_config"]))
+        elif started is not None:
+            self.descriptor = started[1]
+        state = TrainState(TileNetwork(self.descriptor.network), settings.stages[0], self.device, self.memory)
+        if saved is not None:
+            state.restore(saved)
+            state.progress.begin_again_if_finished(settings.stages)
+        elif started is not None:
+            state.load_weights(started[0], started[1].trained)
         return state
 
     def _extra_loss(self) -> ExtraLoss | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 from tilestep.upscaler.errors import OptionError
+from tilestep.upscaler.model.network import NetworkConfig
 from tilestep.upscaler.training.stages import STAGES, PictureLoss
 
 STAGE_SHARES = {"shallow": 0.25, "deep": 0.40, "denoiser": 0.35}
@@ -16,7 +17,10 @@ STAGE_SHARES = {"shallow": 0.25, "deep": 0.40, "denoiser": 0.35}
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Options of `tilestep train`; lengths in low-resolution pixels, times in minutes."""
+    """Options of `tilestep train`; lengths in low-resolution pixels, times in minutes.
+
+    `steps`, when given, is the length of each stage instead of its share of `minutes`.
+    """
 
     data: Path
     out: Path
@@ -24,6 +28,7 @@ class TrainSettings:
     resume: bool = False
     start_from: Path | None = None
     minutes: float = 60.0
+    steps: int | None = None
     stages: tuple[str, ...] = STAGES
     batch_size: int = 16
     low_px: int = 32
@@ -34,16 +39,28 @@ class TrainSettings:
     extra_loss: str | None = None
     extra_weight: float = 1.0
     validate_minutes: float = 5.0
+    network: NetworkConfig = field(default_factory=NetworkConfig)
 
     def __post_init__(self) -> None:
         if unknown := set(self.stages) - set(STAGES):
             raise OptionError(f"Unknown training stage {sorted(unknown)[0]}: choose among {', '.join(STAGES)}.")
-        if self.minutes <= 0 or self.batch_size < 1 or self.low_px < 16 or self.low_px % 2:
-            raise OptionError("Minutes and batch size must be positive, the crop an even number of at least 16 pixels.")
+        if (
+            self.minutes <= 0
+            or (self.steps is not None and self.steps < 1)
+            or self.batch_size < 1
+            or self.low_px < 16
+            or self.low_px % 2
+        ):
+            raise OptionError(
+                "Minutes, steps and batch size must be positive, the crop an even number of at least 16 pixels."
+            )
 
-    def stage_seconds(self, stage: str) -> float:
-        """The stage's part of this run's time."""
-        return 60 * self.minutes * STAGE_SHARES[stage] / sum(STAGE_SHARES[s] for s in self.stages)
+    def done_share(self, stage: str, seconds: float, steps: int) -> float:
+        """How much of a stage is over after so many seconds and steps of it, 0 to 1 and beyond."""
+        if self.steps is not None:
+            return steps / self.steps
+        share = STAGE_SHARES[stage] / sum(STAGE_SHARES[s] for s in self.stages)
+        return seconds / (60 * self.minutes * share)
 
 
 def load_extra_loss(name: str) -> PictureLoss:

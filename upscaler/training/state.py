@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,11 @@ class Progress:
         total["samples"] += samples
         total["minutes"] += seconds / 60
 
+    def begin_again_if_finished(self, stages: Sequence[str]) -> None:
+        """A run that is resumed after its end gets a whole new budget; one that was cut off, what was left of it."""
+        if set(stages) <= set(self.finished):
+            self.finished, self.step, self.seconds = [], 0, 0.0
+
 
 class TrainState:
     """Network, its exponential moving average (the one that is validated and shipped), optimisers and progress."""
@@ -61,6 +67,12 @@ class TrainState:
             self.average.regressor.grow()
         self.progress.stage, self.progress.step, self.progress.seconds = stage, 0, 0.0
         self.optimizers = build_optimizers(parameters_of(stage, self.network))
+
+    def load_weights(self, weights: dict[str, Tensor], totals: dict[str, Any]) -> None:
+        """Starts from the weights of a checkpoint and goes on counting from its totals."""
+        self.network.load_state_dict(weights)
+        self.average.load_state_dict(weights)
+        self.progress.totals = {name: dict(total) for name, total in totals.items()}
 
     @torch.no_grad()
     def update_average(self) -> None:
