@@ -1,0 +1,1 @@
+"""The runtime of the bot: one GPU shared step by step, the database, delivery."""
