@@ -1,0 +1,127 @@
+"""Headers of PNG files (W3C PNG, third edition; the animation chunks of APNG included)."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from tilestep.upscaler.errors import InputError
+from tilestep.upscaler.images import exif
+from tilestep.upscaler.images.info import Colour, Metadata, PictureInfo, PngChunk
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+XMP_KEYWORD = b"XML:com.adobe.xmp"
+MAX_KEPT_BYTES = 32 << 20
+MAX_INFLATED_BYTES = 64 << 20
+_COLOURS: dict[int, tuple[Colour, bool]] = {
+    0: ("grey", False),
+    2: ("rgb", False),
+    3: ("palette", False),
+    4: ("grey", True),
+    6: ("rgb", True),
+}
+_TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
+_KEPT = (*_TEXT, *_COLOUR_CHUNKS, b"eXIf", b"iCCP")
+
+
+def read_png(path: Path, file: BinaryIO) -> PictureInfo:
+    """Walks the chunks; image data is stepped over. Raises InputError."""
+    head, kept, animated, has_transparency = b"", list[PngChunk](), False, False
+    for chunk in _chunks(file):
+        if chunk.kind == b"IHDR":
+            head = head or chunk.data
+        elif chunk.kind == b"acTL":
+            animated = animated or int.from_bytes(chunk.data[:4], "big") > 1
+        elif chunk.kind == b"tRNS":
+            has_transparency = True
+        elif chunk.kind in _KEPT:
+            kept.append(chunk)
+    if len(head) != 13 or head[9] not in _COLOURS:
+        raise InputError("The PNG file is damaged: its header is missing or wrong. Save it again with another program.")
+    width, height, bits, _, _, _, interlace = struct.unpack(">IIBBBBB", head)
+    colour, has_alpha = _COLOURS[head[9]]
+    metadata = _metadata(kept)
+    return PictureInfo(
+        path=path,
+        format="png",
+        stored_width=width,
+        stored_height=height,
+        colour=colour,
+        bits=bits,
+        has_alpha=has_alpha or has_transparency,
+        orientation=exif.orientation(metadata.exif) if metadata.exif else exif.UPRIGHT,
+        animated=animated,
+        stored_in_order=interlace == 0,
+        metadata=metadata,
+    )
+
+
+def text_keyword(chunk: PngChunk) -> str:
+    """The keyword of a text chunk, such as `parameters` or `prompt`."""
+    return chunk.data.split(b"\0", 1)[0].decode("latin-1")
+
+
+def _chunks(file: BinaryIO) -> Iterator[PngChunk]:
+    """Chunks up to the end mark; those that are not of interest come without data."""
+    file.seek(len(SIGNATURE))
+    kept_bytes, complete = 0, False
+    while len(head := file.read(8)) == 8:
+        size, kind = int.from_bytes(head[:4], "big"), head[4:]
+        if kind == b"IEND":
+            return
+        if kind in (b"IHDR", b"acTL") or (kind in _KEPT and kept_bytes + size <= MAX_KEPT_BYTES):
+            kept_bytes += size
+            data = file.read(size + 4)
+            if len(data) == size + 4 and zlib.crc32(head[4:] + data[:-4]) == int.from_bytes(data[-4:], "big"):
+                yield PngChunk(kind, data[:-4])
+            continue
+        start = file.tell()
+        complete = file.seek(0, 2) >= start + size + 4
+        file.seek(start + size + 4)
+        if kind == b"IDAT" and not complete:
+            raise InputError("The PNG file is truncated: its end is missing. Download or save it again.")
+        yield PngChunk(kind, b"")
+
+
+def _metadata(chunks: list[PngChunk]) -> Metadata:
+    """Sorts what was kept; refuses compressed text that grows out of proportion, as the decoder would unpack it too."""
+    exif_block = icc = xmp = None
+    text = []
+    for chunk in chunks:
+        if chunk.kind == b"eXIf":
+            exif_block = chunk.data.removeprefix(b"Exif\0\0")
+        elif chunk.kind == b"iCCP":
+            icc = _inflated(chunk.data.partition(b"\0")[2][1:])
+        elif chunk.kind in _TEXT:
+            content = _text(chunk)
+            if chunk.kind == b"iTXt" and chunk.data.startswith(XMP_KEYWORD + b"\0"):
+                xmp = content
+            else:
+                text.append(chunk)
+    colour = tuple(chunk for chunk in chunks if chunk.kind in _COLOUR_CHUNKS)
+    return Metadata(exif=exif_block, icc=icc, xmp=xmp, png_text=tuple(text), png_colour=colour)
+
+
+def _text(chunk: PngChunk) -> bytes | None:
+    _, _, rest = chunk.data.partition(b"\0")
+    if chunk.kind == b"zTXt":
+        return _inflated(rest[1:])
+    if chunk.kind == b"iTXt":
+        compressed, body = rest[:1] == b"\1", rest[2:].split(b"\0", 2)[-1]
+        return _inflated(body) if compressed else body
+    return rest
+
+
+def _inflated(data: bytes) -> bytes | None:
+    unpacker = zlib.decompressobj()
+    try:
+        content = unpacker.decompress(data, MAX_INFLATED_BYTES)
+    except zlib.error:
+        return None
+    if unpacker.unconsumed_tail:
+        raise InputError("The PNG file holds text that unpacks to more than 64 MiB: remove its text and try again.")
+    return content
