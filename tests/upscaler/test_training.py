@@ -34,7 +34,15 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(pictures: Path, tmp_path: Path) -> TrainSettings:
     return TrainSettings(
-        data=pictures, out=tmp_path / "run", steps=3, batch_size=2, low_px=16, workers=0, device="cpu", network=TINY
+        data=pictures,
+        out=tmp_path / "run",
+        steps=3,
+        batch_size=2,
+        low_px=16,
+        workers=0,
+        device="cpu",
+        network=TINY,
+        stages=("shallow", "deep", "denoiser"),
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from pathlib import Path
+from types import FrameType
 
-STAGE_NAMES = ("shallow", "deep", "denoiser")
+STAGE_NAMES = ("shallow", "deep", "denoiser", "calibrate")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,5 +55,14 @@ def run(args: argparse.Namespace) -> int:
         extra_weight=args.extra_weight,
         validate_minutes=args.validate_minutes,
     )
-    print(f"checkpoint: {Trainer(settings).run()}")
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        print(f"checkpoint: {Trainer(settings).run()}")
+    except KeyboardInterrupt:
+        print(f"stopped; the state is in {settings.out}: go on with --resume")
+        return 130
     return 0
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -13,14 +13,15 @@ from torch.utils.data import DataLoader
 
 from tilestep.upscaler.diffusion.process import ResidualDiffusion
 from tilestep.upscaler.errors import InputError
-from tilestep.upscaler.model.checkpoint import read_checkpoint, save_checkpoint
+from tilestep.upscaler.model.checkpoint import LoadedModel, read_checkpoint, save_checkpoint
 from tilestep.upscaler.model.descriptor import ModelDescriptor
 from tilestep.upscaler.model.network import NetworkConfig, TileNetwork
+from tilestep.upscaler.training.calibration import calibrate
 from tilestep.upscaler.training.crops import CropDataset, load_pictures
 from tilestep.upscaler.training.precision import memory_format, training_dtype
 from tilestep.upscaler.training.report import CurveLog, plot_curves, save_sheet
 from tilestep.upscaler.training.settings import TrainSettings, load_extra_loss
-from tilestep.upscaler.training.stages import Batch, ExtraLoss, stage_loss
+from tilestep.upscaler.training.stages import CALIBRATE, Batch, ExtraLoss, stage_loss
 from tilestep.upscaler.training.state import STATE_NAME, TrainState, read_state
 from tilestep.upscaler.training.validation import validate
 
@@ -29,6 +30,7 @@ WARMUP_STEPS = 40
 DECAY_SHARE = 0.4
 HELD_OUT_EVERY = 24
 VALIDATION_CROPS = 32
+CALIBRATION_TILES = 32
 LOG_EVERY_STEPS = 20
 FIRST_VALIDATION_SEED = 10_000
 
@@ -58,7 +60,9 @@ class Trainer:
         """Trains all stages that remain; on Ctrl-C the state is saved before the exception goes on."""
         try:
             for stage in self.settings.stages:
-                if stage not in self.state.progress.finished:
+                if stage == CALIBRATE:
+                    self._calibrate()
+                elif stage not in self.state.progress.finished:
                     self._run_stage(stage)
         finally:
             self.save()
@@ -81,6 +85,13 @@ class Trainer:
                 self._validate()
         state.progress.finished.append(stage)
         self._validate()
+
+    def _calibrate(self) -> None:
+        average = self.state.average
+        model = LoadedModel(average, self.diffusion, self.descriptor, self.device, torch.float32)
+        tiles = self._checks(self.descriptor.read_px, CALIBRATION_TILES)
+        self.descriptor = self.descriptor.with_calibration(calibrate(model, tiles))
+        print(f"calibrated on {CALIBRATION_TILES} held-out tiles: {self.descriptor.calibration}", flush=True)
 
     def _done_share(self) -> float:
         progress = self.state.progress
@@ -181,9 +192,14 @@ class Trainer:
         if not training:
             raise InputError(f"{settings.data} has too few pictures to train on and hold some out.")
         self.crops = CropDataset(training, settings.low_px, settings.seed)
-        checks = CropDataset(held_out, settings.low_px, FIRST_VALIDATION_SEED)
-        items = [torch.stack(column) for column in zip(*(checks[i] for i in range(VALIDATION_CROPS)), strict=True)]
-        self.held_out = self._to_device(items[0], items[1], items[2])
+        self.held_out_pictures = held_out
+        self.held_out = self._checks(settings.low_px, VALIDATION_CROPS)
+
+    def _checks(self, low_px: int, count: int) -> Batch:
+        """The same crops of held-out pictures in every run."""
+        crops = CropDataset(self.held_out_pictures, low_px, FIRST_VALIDATION_SEED)
+        high, low, corruption = (torch.stack(c) for c in zip(*(crops[i] for i in range(count)), strict=True))
+        return self._to_device(high, low, corruption)
 
 
 def _device(name: str) -> torch.device:

@@ -59,7 +59,7 @@ class TrainSettings:
         """How much of a stage is over after so many seconds and steps of it, 0 to 1 and beyond."""
         if self.steps is not None:
             return steps / self.steps
-        share = STAGE_SHARES[stage] / sum(STAGE_SHARES[s] for s in self.stages)
+        share = STAGE_SHARES[stage] / sum(STAGE_SHARES.get(s, 0) for s in self.stages)
         return seconds / (60 * self.minutes * share)
 
 

@@ -5,6 +5,7 @@
 | `shallow` | stem, first blocks and their head (quality `fast`) | L1 |
 | `deep` | the whole regressor and both heads (`faithful`) | L1, the early head at half weight |
 | `denoiser` | the denoiser; the regressor is frozen | squared error of x0, and optional losses on the picture |
+| `calibrate` | nothing: measures the step budgets of the presets | |
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from tilestep.upscaler.model.network import TileNetwork, upsample_bicubic
 PictureLoss = Callable[[Tensor, Tensor], Tensor]
 EARLY_HEAD_WEIGHT = 0.5
 PURE_NOISE_SHARE = 0.25
-STAGES = ("shallow", "deep", "denoiser")
+CALIBRATE = "calibrate"
+STAGES = ("shallow", "deep", "denoiser", CALIBRATE)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tilestep.upscaler.errors import CheckpointError
 from tilestep.upscaler.model.descriptor import ModelDescriptor
 from tilestep.upscaler.model.network import TileNetwork
 from tilestep.upscaler.training.muon import Muon
-from tilestep.upscaler.training.stages import parameters_of
+from tilestep.upscaler.training.stages import CALIBRATE, parameters_of
 
 EMA_DECAY = 0.998
 STATE_NAME = "state.pt"
@@ -46,7 +46,7 @@ class Progress:
 
     def begin_again_if_finished(self, stages: Sequence[str]) -> None:
         """A run that is resumed after its end gets a whole new budget; one that was cut off, what was left of it."""
-        if set(stages) <= set(self.finished):
+        if set(stages) - {CALIBRATE} <= set(self.finished):
             self.finished, self.step, self.seconds = [], 0, 0.0
 
 

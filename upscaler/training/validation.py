@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tilestep.upscaler.diffusion.process import ResidualDiffusion, timesteps
+from tilestep.upscaler.diffusion.process import ResidualDiffusion
+from tilestep.upscaler.diffusion.sampling import prepare, sample
 from tilestep.upscaler.model.network import TileNetwork, upsample_bicubic
 from tilestep.upscaler.training.stages import Batch, ExtraLoss
 
@@ -46,37 +46,20 @@ def validate(
 
 def estimates(network: TileNetwork, diffusion: ResidualDiffusion, batch: Batch, stage: str) -> dict[str, Tensor]:
     """Pictures (N, 3, 2S, 2S) by name: bicubic, shallow, deep and, once it is trained, some numbers of steps."""
-    enlarged = upsample_bicubic(batch.low)
-    shallow, deep = network.regressor.both(batch.low, batch.corruption)
-    found = {"bicubic": enlarged, "shallow": shallow.g}
-    if stage != "shallow":
-        found["deep"] = deep.g
+    found = {
+        "bicubic": upsample_bicubic(batch.low),
+        "shallow": network.regressor.shallow(batch.low, batch.corruption).g,
+    }
+    if stage == "shallow":
+        return found
+    prepared = prepare(network, diffusion, batch.low, batch.corruption)
+    found["deep"] = prepared.g
     if stage == "denoiser":
-        g = deep.g.float()
-        w = diffusion.noise_scale(g, enlarged)
-        condition = network.denoiser.condition(batch.low, batch.corruption, deep)
+        eps = torch.randn(prepared.g.shape, generator=torch.Generator().manual_seed(0)).to(prepared.g.device)
         for steps in SAMPLED_STEPS:
-            r0 = sample(network, diffusion, condition, w, steps)
-            found[f"{steps} step{'s' * (steps > 1)}"] = diffusion.to_picture(r0, g)
+            name = f"{steps} step{'s' * (steps > 1)}"
+            found[name] = sample(network.denoiser, diffusion, prepared, eps, steps)
     return found
-
-
-def sample(
-    network: TileNetwork, diffusion: ResidualDiffusion, condition: Tensor, w: Tensor, steps: int, seed: int = 0
-) -> Tensor:
-    """r0 after `steps` denoising steps, (N, 3, 2S, 2S): the plain loop that the engine runs for many tiles at once."""
-    count, channels, (height, width) = len(w), 3, w.shape[-2:]
-    generator = torch.Generator().manual_seed(seed)
-    eps = torch.randn((count, channels, height, width), generator=generator).to(w.device)
-    z = diffusion.start(eps, w)
-    times = [*timesteps(steps), 0.0]
-    x0 = z
-    for now, after in pairwise(times):
-        t = torch.full((count,), now, device=w.device)
-        x0 = network.denoiser(z, t, condition).float()
-        if after > 0:
-            z = diffusion.step(z, x0, w, t, torch.full_like(t, after))
-    return x0
 
 
 def psnr(picture: Tensor, truth: Tensor) -> float:

@@ -1,0 +1,83 @@
+"""Calibration: budgets follow the uncertainty, and what they save costs no more than allowed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tilestep.upscaler.diffusion.process import ResidualDiffusion
+from tilestep.upscaler.model.checkpoint import LoadedModel
+from tilestep.upscaler.model.descriptor import ModelDescriptor
+from tilestep.upscaler.model.network import NetworkConfig, TileNetwork
+from tilestep.upscaler.quality import FULL, Quality
+from tilestep.upscaler.training.calibration import (
+    TileStudy,
+    calibrate,
+    calibrate_preset,
+    fine_energy,
+    study_tiles,
+    within_bounds,
+)
+from tilestep.upscaler.training.stages import Batch
+
+BALANCED = FULL["balanced"]
+
+
+def study_of(difficulty: torch.Tensor) -> TileStudy:
+    """Tiles that come nearer to the truth by half with each step, from as far away as they are difficult."""
+    count, generator = len(difficulty), torch.Generator().manual_seed(0)
+    truth = torch.rand(count, 3, 16, 16, generator=generator)
+    error = torch.randn(truth.shape, generator=generator) * difficulty[:, None, None, None] / 255
+    paths = {0: (truth + error)[None].half()}
+    for n in range(1, BALANCED.max_steps + 1):
+        paths[n] = torch.stack([truth + error * 0.5 ** (4 * (i + 1) / n) for i in range(n)]).half()
+    return TileStudy(difficulty, truth, paths)
+
+
+def test_easy_tiles_get_fewer_steps_than_hard_ones() -> None:
+    study = study_of(torch.tensor([0.01] * 12 + [20.0] * 4))
+    found = calibrate_preset(BALANCED, study)
+    steps, _ = study.taken(found)
+    assert steps[:12].max() < steps[12:].min()
+    assert list(found.thresholds) == sorted(found.thresholds)
+
+
+def test_what_is_saved_stays_within_the_allowed_loss() -> None:
+    study = study_of(torch.linspace(0.1, 30, 16))
+    found = calibrate_preset(BALANCED, study)
+    assert within_bounds(study, BALANCED, found)
+    assert study.taken(found)[0].sum() < study.taken(BALANCED)[0].sum()
+
+
+def test_a_quality_that_blurs_is_out_of_bounds() -> None:
+    study = study_of(torch.full((8,), 25.0))
+    assert not within_bounds(study, BALANCED, replace(BALANCED, max_steps=0))
+
+
+def test_sampling_stops_when_nothing_changes_any_more() -> None:
+    study = study_of(torch.tensor([8.0]))
+    assert study.taken(Quality("q", max_steps=4, exit_change=100.0))[0].tolist() == [2]
+    assert study.taken(Quality("q", max_steps=4, exit_change=0.0))[0].tolist() == [4]
+
+
+def test_fine_energy_is_zero_for_flat_and_grows_with_noise() -> None:
+    noise = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    weak, strong = (float(fine_energy(0.5 + noise * scale)) for scale in (0.01, 0.02))
+    assert float(fine_energy(torch.full((1, 3, 16, 16), 0.5))) == 0
+    assert strong == pytest.approx(4 * weak, rel=1e-3)
+
+
+def test_a_real_network_is_studied_and_calibrated() -> None:
+    torch.manual_seed(0)
+    sizes = NetworkConfig(width=8, shallow_blocks=1, deep_blocks=1, denoiser_width=8, outer_blocks=1, inner_blocks=1)
+    facts = replace(ModelDescriptor(), network=sizes, read_px=32, halo_px=4)
+    network = TileNetwork(sizes).eval()
+    model = LoadedModel(network, ResidualDiffusion(facts.process), facts, torch.device("cpu"), torch.float32)
+    tiles = Batch(torch.rand(3, 3, 64, 64), torch.rand(3, 3, 32, 32), torch.zeros(3, 2))
+    study = study_tiles(model, tiles, 2)
+    assert study.paths[2].shape == (2, 3, 3, 48, 48)
+    found = calibrate(model, tiles)
+    assert len(found.thresholds["balanced"]) == 4
+    assert len(found.thresholds["best"]) == 8
