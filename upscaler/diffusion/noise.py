@@ -12,6 +12,7 @@ normal values from Box and Muller (1958). float64 inside, so that devices agree 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -27,13 +28,19 @@ def noise_field(seed: int, rows: range, columns: range, channels: int, device: t
 
     Any integer is a seed; positions lie within 32 signed bits. No pixel's value depends on which others are asked for.
     """
-    y = torch.arange(rows.start, rows.stop, device=device, dtype=torch.int64)
-    x = torch.arange(columns.start, columns.stop, device=device, dtype=torch.int64)
-    place = (y[:, None] << 32) ^ (x & 0xFFFFFFFF)
-    keys = [_key(seed, channel) for channel in range(channels)]
-    first, second = (torch.tensor(key, device=device)[:, None, None] for key in zip(*keys, strict=True))
-    h = _mix(_mix(place ^ first) + second)
-    return _box_muller(h).float()
+    return noise_fields([(seed, rows, columns)], channels, device)[0]
+
+
+def noise_fields(
+    places: Sequence[tuple[int, range, range]], channels: int, device: torch.device | str = "cpu"
+) -> Tensor:
+    """`noise_field` of several (seed, rows, columns) of one size, (N, channels, rows, columns) float32."""
+    y = torch.tensor([list(rows) for _, rows, _ in places], device=device)
+    x = torch.tensor([list(columns) for _, _, columns in places], device=device)
+    at = (y[:, None, :, None] << 32) ^ (x & 0xFFFFFFFF)[:, None, None, :]
+    keys = torch.tensor([[_key(seed, channel) for channel in range(channels)] for seed, _, _ in places], device=device)
+    first, second = keys[..., None, None].unbind(2)
+    return _box_muller(_mix(_mix(at ^ first) + second)).float()
 
 
 def _box_muller(h: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
 from tilestep.upscaler.tiling.plan import Span, Tile, reflected
 from tilestep.upscaler.tiling.rows import RowSource, SourceRows
 

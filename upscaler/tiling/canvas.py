@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
 from tilestep.upscaler.tiling.blend import Weights, axis_weights
 from tilestep.upscaler.tiling.fixed import MIDDLE, STEPS_PER_UNIT, FixedPixels
 from tilestep.upscaler.tiling.plan import Span, Tile, TilePlan

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from tilestep.upscaler.tiling.plan import TileGeometry
 
 SourceRows = NDArray[Any]

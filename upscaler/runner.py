@@ -1,0 +1,185 @@
+"""Runs the network over slots: owns the device, decides nothing about whose turn it is.
+
+Nothing here changes a slot before a whole step has succeeded. On a CPU the network sees one tile at a time: with more,
+the library picks other kernels whose rounding depends on the number of tiles, and they are not faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tilestep.upscaler.budget import MemoryNeed
+from tilestep.upscaler.diffusion.noise import noise_fields
+from tilestep.upscaler.diffusion.uncertainty import core, tile_uncertainty
+from tilestep.upscaler.model.checkpoint import LoadedModel
+from tilestep.upscaler.model.network import IMAGE_CHANNELS, SCALE, Regression, upsample_bicubic
+from tilestep.upscaler.slots import Sampling, Slot
+from tilestep.upscaler.tiling.fixed import FixedPixels, encode
+
+OUT_OF_MEMORY_WORDS = ("not enough memory", "can't allocate memory", "out of memory", "alloc_failed")
+ACTIVATIONS_ALIVE = 8
+PICTURES_ALIVE = 16
+
+
+@dataclass(frozen=True)
+class Regressed:
+    """What became of a slot: finished `pixels`, or a `sampling` to go on with for `budget` steps."""
+
+    uncertainty: float
+    budget: int
+    pixels: FixedPixels | None
+    sampling: Sampling | None
+
+    def commit(self, slot: Slot) -> None:
+        """The slot takes it over."""
+        slot.uncertainty, slot.budget, slot.sampling = self.uncertainty, self.budget, self.sampling
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """What became of a slot: finished `pixels`, or else the next `z` and the newest clean estimate."""
+
+    pixels: FixedPixels | None
+    z: Tensor
+    x0: Tensor
+
+    def commit(self, slot: Slot) -> None:
+        """The slot takes it over, without a new allocation."""
+        slot.steps_done += 1
+        if self.pixels is not None:
+            slot.sampling = None
+        elif slot.sampling:
+            slot.sampling.z.copy_(self.z)
+            slot.sampling.x0.copy_(self.x0)
+
+
+class TileRunner:
+    """The model, run on batches of slots."""
+
+    def __init__(self, model: LoadedModel, network_batch: int | None = None) -> None:
+        self._model = model
+        self._network_batch = network_batch or (1 if model.device.type == "cpu" else None)
+        self._halo = SCALE * model.descriptor.halo_px
+
+    def regress(self, slots: Sequence[Slot]) -> list[Regressed]:
+        """First step of slots of one depth. Raises what the network raises."""
+        return [result for chunk in self._chunks(slots) for result in self._regress(chunk)]
+
+    def denoise(self, slots: Sequence[Slot]) -> list[Denoised]:
+        """The next denoising step of each slot, each at its own time. Raises what the network raises."""
+        return [result for chunk in self._chunks(slots) for result in self._denoise(chunk)]
+
+    def memory_need(self) -> MemoryNeed:
+        """Estimated from the sizes of the network: at the widest point a pass holds about `ACTIVATIONS_ALIVE` feature
+        maps and `PICTURES_ALIVE` enlarged patches per tile, and up to two batches of tiles are between steps.
+        """
+        config, item = self._model.network.config, self._model.dtype.itemsize
+        patch = self._model.descriptor.read_px**2
+        pictures = SCALE**2 * patch * 4
+        work = ACTIVATIONS_ALIVE * max(config.width, config.denoiser_width) * patch * item
+        work += PICTURES_ALIVE * IMAGE_CHANNELS * pictures
+        waiting = (3 * IMAGE_CHANNELS + 1) * pictures + config.denoiser_width * patch * item
+        weights = sum(p.numel() * p.element_size() for p in self._model.network.parameters())
+        if self._network_batch is None:
+            return MemoryNeed(weights, work + 2 * waiting)
+        return MemoryNeed(weights + self._network_batch * work, 2 * waiting)
+
+    def _chunks(self, slots: Sequence[Slot]) -> Iterator[Sequence[Slot]]:
+        size = self._network_batch or len(slots)
+        return (slots[start : start + size] for start in range(0, len(slots), size))
+
+    def _regress(self, slots: Sequence[Slot]) -> list[Regressed]:
+        lr = self._upload(np.stack([slot.patch for slot in slots]).transpose(0, 3, 1, 2))
+        corruption = self._upload(np.array([slot.corruption for slot in slots], np.float32))
+        regressor = self._model.network.regressor
+        with self._precision():
+            regression = (regressor.shallow if slots[0].quality.depth == "shallow" else regressor)(lr, corruption)
+        g, enlarged = regression.g.float(), upsample_bicubic(lr)
+        uncertainties: list[float] = tile_uncertainty(g, enlarged, self._halo).tolist()
+        budgets = [slot.budget_for(u) for slot, u in zip(slots, uncertainties, strict=True)]
+        going_on = [i for i, budget in enumerate(budgets) if budget]
+        samplings = self._begin([slots[i] for i in going_on], going_on, lr, corruption, regression, enlarged)
+        ready = [i for i, budget in enumerate(budgets) if not budget]
+        pixels = dict(zip(ready, self._download(g[ready]), strict=True))
+        begun = dict(zip(going_on, samplings, strict=True))
+        return [Regressed(uncertainties[i], budgets[i], pixels.get(i), begun.get(i)) for i in range(len(slots))]
+
+    def _begin(
+        self,
+        slots: Sequence[Slot],
+        which: list[int],
+        lr: Tensor,
+        corruption: Tensor,
+        regression: Regression,
+        enlarged: Tensor,
+    ) -> list[Sampling]:
+        """z_1 and everything that stays the same between the steps, of the tiles `which` of a batch."""
+        if not slots:
+            return []
+        chosen = Regression(regression.g[which], regression.features[which])
+        g = chosen.g.float()
+        with self._precision():
+            condition = self._model.network.denoiser.condition(lr[which], corruption[which], chosen)
+        w = self._model.diffusion.noise_scale(g, enlarged[which])
+        z = self._model.diffusion.start(self._noise(slots), w)
+        parts = zip(g, w, condition, z, strict=True)
+        return [Sampling(g.clone(), w.clone(), c.clone(), z.clone(), torch.zeros_like(z)) for g, w, c, z in parts]
+
+    def _denoise(self, slots: Sequence[Slot]) -> list[Denoised]:
+        samplings = [slot.sampling for slot in slots if slot.sampling]
+        g, w, condition, z, before = (
+            self._arranged(torch.stack([getattr(s, name) for s in samplings]))
+            for name in ("g", "w", "condition", "z", "x0")
+        )
+        t, t_next = self._upload(np.array([slot.times for slot in slots], np.float32).T)
+        with self._precision():
+            x0 = self._model.network.denoiser(z, t, condition).float()
+        diffusion = self._model.diffusion
+        moved = core(diffusion.to_picture(x0, g) - diffusion.to_picture(before, g), self._halo)
+        changes: list[float] = (moved.abs().mean((1, 2, 3)) * 255).tolist()
+        ending = [i for i, (slot, change) in enumerate(zip(slots, changes, strict=True)) if slot.ends_with(change)]
+        pixels = dict(zip(ending, self._download(diffusion.to_picture(x0[ending], g[ending])), strict=True))
+        z_next = diffusion.step(z, x0, w, t, t_next)
+        return [Denoised(pixels.get(i), z_next[i], x0[i]) for i in range(len(slots))]
+
+    def _noise(self, slots: Sequence[Slot]) -> Tensor:
+        places = [(s.owner.request.seed, _enlarged(s.tile.y.read), _enlarged(s.tile.x.read)) for s in slots]
+        return noise_fields(places, IMAGE_CHANNELS, self._model.device)
+
+    def _precision(self) -> torch.autocast:
+        """Half precision inside the network, while pictures enter and leave it as float32."""
+        dtype = self._model.dtype
+        return torch.autocast(self._model.device.type, dtype, enabled=dtype != torch.float32)
+
+    def _upload(self, array: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        if self._model.device.type == "cuda":
+            tensor = tensor.pin_memory().to(self._model.device, non_blocking=True)
+        return self._arranged(tensor)
+
+    @staticmethod
+    def _arranged(tensor: Tensor) -> Tensor:
+        """Channels last, which convolutions like best."""
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+    def _download(self, pictures: Tensor) -> list[FixedPixels]:
+        """Cores of pictures (N, 3, H, W), as arrays (core, core, 3)."""
+        pixels = encode(core(pictures, self._halo)).permute(0, 2, 3, 1).contiguous()
+        return list(pixels.cpu().numpy())
+
+
+def _enlarged(span: range) -> range:
+    return range(SCALE * span.start, SCALE * span.stop)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device, or the machine, had no more memory."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    words = str(error).lower()
+    return isinstance(error, RuntimeError) and any(word in words for word in OUT_OF_MEMORY_WORDS)

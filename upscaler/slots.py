@@ -1,0 +1,76 @@
+"""A slot: one network patch of one tile of one request, from the patch to the finished pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tilestep.upscaler.diffusion.process import timesteps
+from tilestep.upscaler.quality import Quality
+from tilestep.upscaler.tiling.plan import Tile
+
+if TYPE_CHECKING:
+    from tilestep.upscaler.opened import OpenRequest
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """A tile between two denoising steps; tensors on the device, without a batch axis, H x W the enlarged patch.
+
+    `g`, `z`, `x0` (3, H, W), `w` (1, H, W), all float32; `condition` (channels, H / 2, W / 2) in the model's precision.
+    `z` and `x0`, the newest clean estimate, are overwritten by each step; x0 means nothing before the first.
+    """
+
+    g: Tensor
+    w: Tensor
+    condition: Tensor
+    z: Tensor
+    x0: Tensor
+
+
+@dataclass(eq=False)
+class Slot:
+    """What the network is given, and how far it is.
+
+    `patch` (read, read, 3) in [0, 1]; `is_alpha`: the patch is the opacity as grey, to be enlarged as it is.
+    """
+
+    owner: OpenRequest
+    tile: Tile
+    patch: NDArray[np.float32]
+    is_alpha: bool = False
+    uncertainty: float = 0.0
+    budget: int = 0
+    steps_done: int = 0
+    sampling: Sampling | None = None
+
+    @property
+    def quality(self) -> Quality:
+        """Of its request."""
+        return self.owner.request.quality
+
+    @property
+    def corruption(self) -> tuple[float, float]:
+        """Strength of JPEG and of blur to undo."""
+        return (0.0, 0.0) if self.is_alpha else (self.owner.request.dejpeg, self.owner.request.deblur)
+
+    def budget_for(self, uncertainty: float) -> int:
+        """Steps that this slot may take."""
+        return 0 if self.is_alpha else self.quality.steps_for(uncertainty)
+
+    @property
+    def times(self) -> tuple[float, float]:
+        """The time of the next step and the time that it leads to, 0 for the last."""
+        times = [*timesteps(self.budget), 0.0]
+        return times[self.steps_done], times[self.steps_done + 1]
+
+    def ends_with(self, change: float) -> bool:
+        """Whether the step that is being taken is the last: the budget is spent, or the core changed by less, in 1/255,
+        than the quality cares for. The first step has no estimate before it to compare with.
+        """
+        spent = self.steps_done + 1 >= self.budget
+        return spent or (self.steps_done > 0 and change < self.quality.exit_change)
