@@ -1,0 +1,94 @@
+"""Does memory grow with the picture? Peak memory of the command line, by the operating system, a process for each run.
+
+    python benchmarks/memory.py [--sizes 512 2048 8192] [--formats png jpg tiff] [--quality fast] [--device cpu]
+
+Pictures of random texture, square, are upscaled by 2 file to file; the last row is 2048 pixels at --scale 8. The
+largest run may take at most 150 MiB more than the smallest. With the default sizes this takes a quarter of an hour on
+two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyvips
+
+ALLOWED_GROWTH_MIB = 150
+EIGHTFOLD_PX = 2048
+
+
+@dataclass(frozen=True)
+class Run:
+    """One upscale: what it was and what it took."""
+
+    label: str
+    side_px: int
+    scale: int
+    peak_mib: float
+    seconds: float
+
+
+def write_texture(path: Path, side_px: int) -> None:
+    """A square picture of coarse and fine noise, written in bands."""
+    fine = [pyvips.Image.gaussnoise(side_px, side_px, mean=0, sigma=25, seed=i) for i in range(3)]
+    coarse = pyvips.Image.gaussnoise(side_px // 8, side_px // 8, mean=128, sigma=60, seed=9).resize(8)
+    coarse = coarse.embed(0, 0, side_px, side_px, extend="copy")
+    picture = fine[0].bandjoin(fine[1:]) + coarse
+    picture.cast("uchar").copy(interpretation="srgb").write_to_file(str(path))
+
+
+def measure(source: Path, target: Path, scale: int, options: list[str]) -> tuple[float, float]:
+    """Peak resident MiB and seconds of one `tilestep upscale` in a process of its own."""
+    command = [sys.executable, "-m", "tilestep.upscaler", "upscale", str(source), "-o", str(target)]
+    started = time.perf_counter()
+    process = subprocess.Popen([*command, "--scale", str(scale), *options], stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{source.name} at scale {scale} failed with exit code {process.returncode}")
+    return usage.ru_maxrss / 1024, time.perf_counter() - started
+
+
+def run(folder: Path, side_px: int, scale: int, suffix: str, options: list[str]) -> Run:
+    """Draws, upscales and prints one row."""
+    source, target = folder / f"in.{suffix}", folder / f"out.{suffix}"
+    write_texture(source, side_px)
+    peak_mib, seconds = measure(source, target, scale, options)
+    header = pyvips.Image.new_from_file(str(target), access="sequential")
+    assert (header.width, header.height) == (scale * side_px, scale * side_px)
+    target.unlink()
+    found = Run(suffix, side_px, scale, peak_mib, seconds)
+    print(f"{suffix:<6} {side_px:>6} {scale:>6} {scale * side_px:>7} {peak_mib:>10.0f} {seconds:>9.0f}", flush=True)
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[512, 2048, 8192])
+    parser.add_argument("--formats", nargs="+", default=["png", "jpg", "tiff"])
+    parser.add_argument("--quality", default="fast")
+    parser.add_argument("--device", default="auto")
+    args = parser.parse_args()
+    options = ["--quality", args.quality, "--device", args.device, "--force", "--dejpeg", "0", "--deblur", "0"]
+    print(f"{'format':<6} {'side':>6} {'scale':>6} {'output':>7} {'peak MiB':>10} {'seconds':>9}")
+    with tempfile.TemporaryDirectory(prefix="tilestep-memory-") as name:
+        runs = []
+        for suffix in args.formats:
+            sizes = args.sizes if suffix == args.formats[0] else [args.sizes[0], args.sizes[-1]]
+            runs += [run(Path(name), side_px, 2, suffix, options) for side_px in sizes]
+        runs.append(run(Path(name), EIGHTFOLD_PX, 8, args.formats[0], options))
+    growth = max(r.peak_mib for r in runs) - min(r.peak_mib for r in runs)
+    fits = growth <= ALLOWED_GROWTH_MIB
+    print(f"growth: {growth:.0f} MiB, {'within' if fits else 'above'} the {ALLOWED_GROWTH_MIB} MiB allowed")
+    return 0 if fits else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
