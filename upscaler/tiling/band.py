@@ -17,6 +17,11 @@ class SourceBand:
         self._rows: SourceRows | None = None
         self._start = self._stop = 0
 
+    @property
+    def held_rows(self) -> int:
+        """Rows in memory now."""
+        return self._stop - self._start
+
     def ready(self, span: Span) -> bool:
         """Whether the rows of a tile row, given by its vertical span, are here or can be read now."""
         return span.visible.stop <= self._stop or self._source.ready(span.visible.stop)

@@ -69,18 +69,18 @@ class ArraySource:
 
 
 class ArraySink:
-    """Collects a picture in memory as float32."""
+    """Collects a picture in memory as float32, so far `rows_written` of its rows."""
 
     def __init__(self, height: int, width: int, channels: int) -> None:
         self.picture: FinishedRows = np.zeros((height, width, channels), np.float32)
-        self._next = 0
+        self.rows_written = 0
 
     def room(self, rows: int) -> bool:
         return True
 
     def write(self, rows: FinishedRows) -> None:
-        self.picture[self._next : self._next + len(rows)] = rows
-        self._next += len(rows)
+        self.picture[self.rows_written : self.rows_written + len(rows)] = rows
+        self.rows_written += len(rows)
 
 
 class RowPipe:
