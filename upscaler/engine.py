@@ -90,8 +90,9 @@ class TileEngine:
     def cancel(self, handle: AnyHandle) -> None:
         """Gives a request up; its slots are free at once. Does nothing to what is done."""
         for opened in [opened for opened in self._open if opened.handle in handle.parts]:
-            opened.handle.cancelled = True
-            self._close(opened)
+            if not opened.handle.done:
+                opened.handle.cancelled = True
+                self._close(opened)
 
     def statistics(self) -> EngineStatistics:
         """What happened so far and what is held now."""
@@ -105,19 +106,21 @@ class TileEngine:
 
     def _top_up(self) -> str | None:
         """Fills `fresh` with new slots, one from each request in turn, all of one depth; None if there are none."""
-        depth = self._fresh[0].quality.depth if self._fresh else None
-        while depth is None or len(self._fresh) < self._budget.size(depth):
-            slot = self._take(depth)
-            if slot is None:
+        while (depth := self._fresh_depth()) is None or len(self._fresh) < self._budget.size(depth):
+            if slot := self._take(depth):
+                self._fresh.append(slot)
+            elif depth == self._fresh_depth():
                 break
-            self._fresh.append(slot)
-            depth = slot.quality.depth
         return depth
+
+    def _fresh_depth(self) -> str | None:
+        return self._fresh[0].quality.depth if self._fresh else None
 
     def _take(self, depth: str | None) -> Slot | None:
         """A slot of the request that has waited longest; one that cannot give any now keeps its place."""
         for opened in list(self._open):
-            if depth in (None, opened.request.quality.depth) and (slot := self._guarded(opened, _next_slot)):
+            suits = depth in (None, opened.request.quality.depth) and not opened.handle.done
+            if suits and (slot := self._guarded(opened, _next_slot)):
                 self._open.remove(opened)
                 self._open.append(opened)
                 return slot
