@@ -13,11 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from tilestep.upscaler.corruption.scale import (
-    dejpeg_from_quality,
-    quality_from_dejpeg,
-    sigma_from_deblur,
-)
+from tilestep.upscaler.corruption.scale import dejpeg_from_quality, quality_from_dejpeg, sigma_from_deblur
+from tilestep.upscaler.evaluation import resize
 
 Picture = NDArray[np.uint8]
 CLEAN_SHARE = 0.42
@@ -33,12 +30,7 @@ def halve(picture: Picture, rng: np.random.Generator) -> Picture:
         height, width = picture.shape[:2]
         kernel = OTHER_KERNELS[rng.integers(len(OTHER_KERNELS))]
         return np.asarray(Image.fromarray(picture).resize((width // 2, height // 2), kernel))
-    return halve_bicubic(picture)
-
-
-def halve_bicubic(picture: Picture) -> Picture:
-    """MATLAB's imresize(picture, 0.5): bicubic with a = -0.5, stretched by two, rounded after each pass."""
-    return _halve_rows(_halve_rows(picture).transpose(1, 0, 2)).transpose(1, 0, 2)
+    return resize.halve(picture)
 
 
 def corrupt(picture: Picture, rng: np.random.Generator) -> tuple[Picture, tuple[float, float]]:
@@ -71,22 +63,3 @@ def jpeg(picture: Picture, quality: int, subsampling: int = 2) -> Picture:
 
 def _strength(rng: np.random.Generator) -> float:
     return 1 - math.cos(float(rng.random()) * math.pi / 2)
-
-
-def _halve_rows(picture: Picture) -> Picture:
-    """One pass: (2H, W, 3) -> (H, W, 3), mirrored at the border."""
-    padded = np.pad(picture, ((3, 4), (0, 0), (0, 0)), mode="symmetric").astype(np.float32)
-    count = picture.shape[0] // 2
-    total = np.zeros((count, *picture.shape[1:]), np.float32)
-    for tap, weight in enumerate(HALVING_TAPS):
-        total += np.float32(weight) * padded[tap : tap + 2 * count : 2]
-    return np.clip(np.floor(total + 0.5), 0, 255).astype(np.uint8)
-
-
-def _cubic(x: float) -> float:
-    if x <= 1:
-        return 1.5 * x**3 - 2.5 * x**2 + 1
-    return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0.0
-
-
-HALVING_TAPS = tuple(_cubic(abs(tap - 3.5) / 2) / 2 for tap in range(8))
