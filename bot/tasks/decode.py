@@ -1,0 +1,136 @@
+"""VAE decoding in pieces: each call of the decoder (one tile, one image of a batch, one frame) is a step."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from tilestep.bot.tasks.clones import before_forward, set_method, shallow_clone
+from tilestep.bot.tasks.turns import Turns
+
+logger = logging.getLogger(__name__)
+
+
+def private_vae(vae: nn.Module, turns: Turns, tile_px: int | None = None) -> nn.Module:
+    """A clone of a VAE whose decoder waits for its turn before each call.
+
+    The VAE's own tiling, slicing and blending stay as they are, so the picture is the one that it makes alone.
+    `tile_px` sets its tiling, for the clone only. Pipelines that cast the VAE in the middle of a run (SDXL in float16)
+    cast a copy of the weights, so that two requests never change the weights below each other.
+    """
+    clone = shallow_clone(vae)
+    pieces = _Pieces(turns)
+    _gate_decoder(clone, pieces)
+    if tile_px is not None:
+        set_tiling(clone, tile_px)
+
+    def decode(self: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
+        pieces.begin(piece_count(self, tuple(z.shape)))
+        result = type(vae).decode(self, z, *args, **kwargs)  # type: ignore[operator]
+        pieces.end()
+        return result
+
+    def to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
+        source = vae if _is_already(vae, *args, *kwargs.values()) else copy.deepcopy(vae).to(*args, **kwargs)
+        self.__dict__.update(
+            _modules=dict(source._modules), _parameters=source._parameters, _buffers=source._buffers
+        )
+        _gate_decoder(self, pieces)
+        return self
+
+    if "decode" not in vae.__dict__:
+        set_method(clone, "decode", decode)
+    set_method(clone, "to", to)
+    return clone
+
+
+def set_tiling(vae: Any, tile_px: int) -> bool:
+    """Lets a VAE decode in tiles of about `tile_px` output pixels, with its own overlap; False when it cannot."""
+    try:
+        vae.enable_tiling()
+    except (AttributeError, NotImplementedError):
+        logger.info("%s cannot decode in tiles: it decodes whole", type(vae).__name__)
+        return False
+    if hasattr(vae, "tile_latent_min_size"):
+        scale = _side(vae.tile_sample_min_size) // vae.tile_latent_min_size
+        vae.tile_latent_min_size = max(tile_px // scale, 1)
+        vae.tile_sample_min_size = vae.tile_latent_min_size * scale
+    for axis in ("height", "width"):
+        _set_axis(vae, axis, tile_px)
+    return True
+
+
+def piece_count(vae: Any, latent_shape: tuple[int, ...]) -> int:
+    """Calls of the decoder for latents of this shape (N, C, ..., H, W); 0 when it is not known beforehand."""
+    images = latent_shape[0] if getattr(vae, "use_slicing", False) else 1
+    if not getattr(vae, "use_tiling", False):
+        return images
+    tile = getattr(vae, "tile_latent_min_size", None)
+    overlap = getattr(vae, "tile_overlap_factor", None)
+    if tile is None or overlap is None or len(latent_shape) != 4:
+        return 0
+    if max(latent_shape[-2:]) <= tile:
+        return images
+    stride = int(tile * (1 - overlap))
+    return images * math.prod(math.ceil(side / stride) for side in latent_shape[-2:])
+
+
+class _Pieces:
+    """Counts the calls of one decoding for the progress."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._done = 0
+        self._total = 0
+
+    def begin(self, total: int) -> None:
+        self._done, self._total = 0, total
+
+    def next(self) -> None:
+        self._turns.piece("decode")
+        self._turns.progress(self._done, max(self._total, self._done) if self._total else 0, "decode")
+        self._done += 1
+
+    def end(self) -> None:
+        self._turns.progress(self._done, self._done, "decode")
+
+
+def _gate_decoder(clone: nn.Module, pieces: _Pieces) -> None:
+    decoder = clone._modules["decoder"]
+    assert decoder is not None
+    clone._modules["decoder"] = before_forward(decoder, pieces.next)
+
+
+def _is_already(vae: Any, *asked: Any) -> bool:
+    """Whether `vae.to(*asked)` would change nothing."""
+    tensor = next(vae.parameters())
+    wanted = [torch.device(value) if isinstance(value, str) else value for value in asked]
+    dtypes = [value for value in wanted if isinstance(value, torch.dtype)]
+    devices = [value for value in wanted if isinstance(value, torch.device)]
+    return all(dtype == tensor.dtype for dtype in dtypes) and all(_same(device, tensor.device) for device in devices)
+
+
+def _same(asked: torch.device, actual: torch.device) -> bool:
+    return asked.type == actual.type and asked.index in (None, actual.index)
+
+
+def _side(size: Any) -> int:
+    return int(size[0]) if isinstance(size, (list, tuple)) else int(size)
+
+
+def _set_axis(vae: Any, axis: str, tile_px: int) -> None:
+    """The newer VAEs keep height and width, and a stride instead of an overlap."""
+    old = getattr(vae, f"tile_sample_min_{axis}", None)
+    stride = getattr(vae, f"tile_sample_stride_{axis}", None)
+    if not old or not stride:
+        return
+    setattr(vae, f"tile_sample_stride_{axis}", tile_px * stride // old)
+    setattr(vae, f"tile_sample_min_{axis}", tile_px)
+    latent = getattr(vae, f"tile_latent_min_{axis}", None)
+    if latent:
+        setattr(vae, f"tile_latent_min_{axis}", tile_px * latent // old)

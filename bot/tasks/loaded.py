@@ -1,0 +1,39 @@
+"""A text-to-image model in memory, with what the runner has to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tilestep.bot.gpu.memory import MemoryNeed
+from tilestep.bot.tasks.memory import MemoryPlan, ModelSizes, estimate_need
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tilestep.bot.tasks.encode import EmbeddingCache
+    from tilestep.bot.tasks.placement import HostWeights
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedPipeline:
+    """`pipe` is a diffusers pipeline whose weights lie where `plan` says.
+
+    `swapped`: text encoders whose weights wait in host memory. `cache`: what they answered lately. Dropping the
+    last reference frees everything.
+    """
+
+    pipe: Any
+    model: str = ""
+    plan: MemoryPlan | None = None
+    sizes: ModelSizes | None = None
+    swapped: Mapping[nn.Module, HostWeights] = field(default_factory=dict)
+    cache: EmbeddingCache | None = None
+
+    def need(self, width_px: int | None = None, height_px: int | None = None, images: int = 1) -> MemoryNeed:
+        """What a request needs; estimated, as long as nobody has measured it. Without a plan nothing is known."""
+        if self.plan is None or self.sizes is None:
+            return MemoryNeed()
+        sizes = self.sizes.at(width_px or self.sizes.width_px, height_px or self.sizes.height_px, images)
+        return replace(estimate_need(sizes, self.plan), weights=self.model)

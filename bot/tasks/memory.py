@@ -1,0 +1,162 @@
+"""How a text-to-image model is laid out to fit a memory budget: arithmetic, no torch.
+
+The options are tried from the best to the most frugal, and the first that fits is taken:
+
+    text encoders on the device; swapped in for encoding; streamed through it layer by layer
+    VAE tiles of 512 pixels; of 256
+    weights of the denoiser as computed with (16 bits); stored in float8
+
+What a phase needs beyond the weights is estimated here from the sizes; `tilestep.bot.tasks.measure` measures it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from tilestep.bot.gpu.errors import DoesNotFit
+from tilestep.bot.gpu.gate import Phase
+from tilestep.bot.gpu.memory import MemoryNeed
+
+DType = Literal["float32", "float16", "bfloat16"]
+Placement = Literal["resident", "swapped", "streamed"]
+
+BYTES: dict[DType, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
+TILE_PX, SMALL_TILE_PX = 512, 256
+LAYOUTS: tuple[tuple[Placement, int], ...] = (
+    ("resident", TILE_PX),
+    ("swapped", TILE_PX),
+    ("resident", SMALL_TILE_PX),
+    ("swapped", SMALL_TILE_PX),
+    ("streamed", TILE_PX),
+    ("streamed", SMALL_TILE_PX),
+)
+HOST_LAYOUTS = tuple(layout for layout in LAYOUTS if layout[0] == "resident")
+
+
+@dataclass(frozen=True)
+class ModelSizes:
+    """A model in numbers of values: of weights, and of intermediate results at their largest moment.
+
+    `largest_layer`: the largest part of a text encoder that is moved in one piece. `vae_upcast`: the VAE decodes in
+    float32 whatever its weights are stored in. `width_px`, `height_px`: the picture that the estimates are for.
+    """
+
+    denoiser: int
+    text_encoders: int = 0
+    vae: int = 0
+    other: int = 0
+    largest_layer: int = 0
+    transformer: bool = False
+    vae_upcast: bool = False
+    encode_values: int = 0
+    denoise_values: int = 0
+    decode_values_per_px: int = 0
+    width_px: int = 512
+    height_px: int = 512
+
+    def at(self, width_px: int, height_px: int, images: int = 1) -> ModelSizes:
+        """The same model with pictures of another size, or several at once."""
+        ratio = images * width_px * height_px / (self.width_px * self.height_px)
+        return replace(
+            self,
+            denoise_values=math.ceil(self.denoise_values * ratio),
+            width_px=width_px,
+            height_px=height_px * images,
+        )
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How a model is laid out, and what it needs then (estimated)."""
+
+    dtype: DType
+    text_encoders: Placement = "resident"
+    vae_tile_px: int = TILE_PX
+    float8_weights: bool = False
+    need: MemoryNeed = field(default_factory=MemoryNeed)
+
+    @property
+    def text_encoders_offloaded(self) -> bool:
+        return self.text_encoders != "resident"
+
+    @property
+    def vae_tiled(self) -> bool:
+        return self.vae_tile_px > 0
+
+    def describe(self) -> str:
+        """For the log."""
+        storage = ", denoiser stored in float8" if self.float8_weights else ""
+        return (
+            f"{self.dtype}{storage}, text encoders {self.text_encoders}, VAE tiles of {self.vae_tile_px} px, "
+            f"{gib(self.need.resident_bytes)} of weights, {gib(self.need.alone_bytes)} at the peak"
+        )
+
+
+def plan_memory(sizes: ModelSizes, budget_bytes: int, device: str = "cuda", name: str = "The model") -> MemoryPlan:
+    """The best layout that fits the budget; raises DoesNotFit with the numbers of the most frugal one.
+
+    `device`: "cpu" has no memory of its own, so nothing is moved out there, and float32 is preferred.
+    """
+    plan = None
+    for plan in _options(sizes, device.partition(":")[0]):
+        if plan.need.alone_bytes <= budget_bytes:
+            return plan
+    assert plan is not None
+    raise DoesNotFit(_refusal(name, plan, budget_bytes), plan.need.alone_bytes, budget_bytes)
+
+
+def estimate_need(sizes: ModelSizes, plan: MemoryPlan) -> MemoryNeed:
+    """What a request for one picture needs under this layout."""
+    width = BYTES[plan.dtype]
+    encoders = sizes.text_encoders * width
+    resident = sizes.denoiser * (1 if plan.float8_weights else width) + (sizes.vae + sizes.other) * width
+    brought = {"resident": 0, "swapped": encoders, "streamed": sizes.largest_layer * width}[plan.text_encoders]
+    peaks: dict[Phase, int] = {
+        "encode": brought + sizes.encode_values * width,
+        "denoise": sizes.denoise_values * width,
+        "decode": _decode_bytes(sizes, plan, width),
+    }
+    return MemoryNeed(
+        resident_bytes=resident + (encoders if plan.text_encoders == "resident" else 0),
+        phase_peaks=peaks,
+        held_bytes=sizes.encode_values // 16 * width,
+    )
+
+
+def gib(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 / 10 else f"{count / 2**20:.1f} MiB"
+
+
+def _decode_bytes(sizes: ModelSizes, plan: MemoryPlan, width: int) -> int:
+    """One tile at a time, and the tiles so far beside the picture they are put together to (3 values a pixel each)."""
+    picture_px = sizes.width_px * sizes.height_px
+    tile_px = min(plan.vae_tile_px**2, picture_px) if plan.vae_tiled else picture_px
+    upcast = sizes.vae_upcast and plan.dtype == "float16"
+    width = 4 if upcast else width
+    copy = sizes.vae * width if upcast else 0
+    return copy + (sizes.decode_values_per_px * tile_px + 10 * picture_px) * width
+
+
+def _options(sizes: ModelSizes, device: str) -> Iterator[MemoryPlan]:
+    half: DType = "bfloat16" if sizes.transformer else "float16"
+    dtypes: list[DType] = ["float32", "bfloat16"] if device == "cpu" else [half]
+    layouts = HOST_LAYOUTS if device == "cpu" else LAYOUTS
+    for float8 in (False, True):
+        for dtype in dtypes:
+            for placement, tile_px in layouts:
+                if not (float8 and dtype == "float32"):
+                    plan = MemoryPlan(dtype, placement, tile_px, float8)
+                    yield replace(plan, need=estimate_need(sizes, plan))
+
+
+def _refusal(name: str, plan: MemoryPlan, budget_bytes: int) -> str:
+    need = plan.need
+    phase = max(need.phase_peaks, key=lambda phase: need.phase_peaks[phase])
+    return (
+        f"{name} needs {gib(need.alone_bytes)} even when laid out to be small ({gib(need.resident_bytes)} of weights, "
+        f"{gib(need.peak_bytes)} to {phase}), and the budget is {gib(budget_bytes)}: choose a smaller model or a larger "
+        "budget."
+    )
