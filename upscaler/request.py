@@ -15,8 +15,8 @@ from tilestep.upscaler.tiling.rows import RowSink, RowSource
 class TileOutcome:
     """A finished tile: the pixels of the source that it wrote, and what it took.
 
-    `uncertainty` is what the step budget was made from (see `diffusion.uncertainty`); `steps` may be fewer than the
-    budget when sampling stopped early.
+    `uncertainty` is what the step budget was made from (see `diffusion.uncertainty`), 0 where the quality has no steps;
+    `steps` may be fewer than the budget when sampling stopped early.
     """
 
     columns: range

@@ -22,8 +22,8 @@ from tilestep.upscaler.slots import Sampling, Slot
 from tilestep.upscaler.tiling.fixed import FixedPixels, encode
 
 OUT_OF_MEMORY_WORDS = ("not enough memory", "can't allocate memory", "out of memory", "alloc_failed")
-ACTIVATIONS_ALIVE = 8
-PICTURES_ALIVE = 16
+ACTIVATIONS_ALIVE = 6
+PICTURES_ALIVE = 12
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ class TileRunner:
 
     def memory_need(self) -> MemoryNeed:
         """Estimated from the sizes of the network: at the widest point a pass holds about `ACTIVATIONS_ALIVE` feature
-        maps and `PICTURES_ALIVE` enlarged patches per tile, and up to two batches of tiles are between steps.
+        maps and `PICTURES_ALIVE` enlarged patches per tile (a quarter more than the profiler finds for the standard
+        network, for what libraries take), and up to two batches of tiles are between steps.
         """
         config, item = self._model.network.config, self._model.dtype.itemsize
         patch = self._model.descriptor.read_px**2
@@ -99,8 +100,12 @@ class TileRunner:
         regressor = self._model.network.regressor
         with self._precision():
             regression = (regressor.shallow if slots[0].quality.depth == "shallow" else regressor)(lr, corruption)
-        g, enlarged = regression.g.float(), upsample_bicubic(lr)
-        uncertainties: list[float] = tile_uncertainty(g, enlarged, self._halo).tolist()
+        g = regression.g.float()
+        if not any(slot.may_sample for slot in slots):
+            return [Regressed(0.0, 0, pixels, None) for pixels in self._download(g)]
+        enlarged = upsample_bicubic(lr)
+        measured = tile_uncertainty(g, enlarged, self._halo).tolist()
+        uncertainties = [u if slot.may_sample else 0.0 for u, slot in zip(measured, slots, strict=True)]
         budgets = [slot.budget_for(u) for slot, u in zip(slots, uncertainties, strict=True)]
         going_on = [i for i, budget in enumerate(budgets) if budget]
         samplings = self._begin([slots[i] for i in going_on], going_on, lr, corruption, regression, enlarged)

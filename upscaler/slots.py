@@ -58,9 +58,14 @@ class Slot:
         """Strength of JPEG and of blur to undo."""
         return (0.0, 0.0) if self.is_alpha else (self.owner.request.dejpeg, self.owner.request.deblur)
 
+    @property
+    def may_sample(self) -> bool:
+        """Whether any uncertainty would earn it a denoising step."""
+        return not self.is_alpha and self.quality.max_steps > 0
+
     def budget_for(self, uncertainty: float) -> int:
         """Steps that this slot may take."""
-        return 0 if self.is_alpha else self.quality.steps_for(uncertainty)
+        return self.quality.steps_for(uncertainty) if self.may_sample else 0
 
     @property
     def times(self) -> tuple[float, float]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tilestep.upscaler.tiling.plan import Axis, TileGeometry, TilePlan, reflect, reflected
 
 geometries = st.builds(
@@ -92,7 +93,7 @@ def test_a_picture_without_pixels_is_refused() -> None:
 @calm
 def test_reflection_is_what_numpy_does_beyond_a_border(length: int, beyond: int) -> None:
     padded = np.pad(np.arange(length), beyond, mode="reflect")
-    assert reflected(range(-beyond, length + beyond), range(length)) == padded.tolist()
+    assert list(reflected(range(-beyond, length + beyond), range(length))) == padded.tolist()
 
 
 @given(axes)

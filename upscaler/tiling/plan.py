@@ -11,6 +11,7 @@ This module does not know pixels, networks or memory.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -169,6 +170,8 @@ def reflect(position: int, visible: range) -> int:
     return visible.start + min(phase, period - phase)
 
 
-def reflected(read: range, visible: range) -> list[int]:
+def reflected(read: range, visible: range) -> Sequence[int]:
     """`reflect` of every position of `read`."""
+    if read == visible:
+        return read
     return [reflect(position, visible) for position in read]
