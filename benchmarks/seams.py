@@ -23,7 +23,7 @@ from tilestep.upscaler.evaluation.protocol import find_pictures, read_picture
 from tilestep.upscaler.evaluation.resize import halve
 from tilestep.upscaler.model.checkpoint import LoadedModel, load_model
 from tilestep.upscaler.quality import PRESET_NAMES, Quality, preset, with_steps
-from tilestep.upscaler.tiling.plan import Axis
+from tilestep.upscaler.tiling.plan import Axis, TileGeometry
 from tilestep.upscaler.tiling.rows import ArraySink, ArraySource
 
 DRAWN_PX = 256
@@ -68,12 +68,14 @@ def gradient_energy(picture: Picture, places: list[int], axis: int) -> float:
     return float(np.square(steps.take(places, axis)).sum())
 
 
-def seam_energies(engine: TileEngine, grids: tuple[Picture, Picture], origins: tuple[int, int]) -> tuple[float, float]:
+def seam_energies(
+    geometry: TileGeometry, grids: tuple[Picture, Picture], origins: tuple[int, int]
+) -> tuple[float, float]:
     """Energy on borders and at the same places without borders, both grids and both directions together."""
     on = off = 0.0
     for here, there, origin in ((0, 1, origins[0]), (1, 0, origins[1])):
         for axis in (0, 1):
-            places = border_places(Axis(grids[0].shape[axis] // 2, engine.geometry, origin))
+            places = border_places(Axis(grids[0].shape[axis] // 2, geometry, origin))
             on += gradient_energy(grids[here], places, axis)
             off += gradient_energy(grids[there], places, axis)
     return on, off
@@ -82,11 +84,11 @@ def seam_energies(engine: TileEngine, grids: tuple[Picture, Picture], origins: t
 def compare_grids(model: LoadedModel, pictures: dict[str, NDArray[np.uint8]], quality: Quality) -> list[float]:
     """Prints a row per picture and returns all ratios, the one over all pictures last."""
     engine, ratios, totals = TileEngine(model), [], np.zeros(2)
-    origins = (0, engine.geometry.stride_px // 2)
+    origins = (0, engine.geometry(quality).stride_px // 4 * 2)
     fixed = with_steps(quality, quality.max_steps)
     for name, picture in pictures.items():
         grids = tuple(upscale_on_grid(engine, picture, quality, origin) for origin in origins)
-        energies = seam_energies(engine, (grids[0], grids[1]), origins)
+        energies = seam_energies(engine.geometry(quality), (grids[0], grids[1]), origins)
         if quality.max_steps:
             grids = tuple(upscale_on_grid(engine, picture, fixed, origin) for origin in origins)
         moved = float((np.abs(grids[0] - grids[1]).max(2) > ALLOWED_DIFFERENCE).mean())

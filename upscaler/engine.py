@@ -20,6 +20,7 @@ from tilestep.upscaler.budget import BatchBudget, EngineLimits
 from tilestep.upscaler.handle import AnyHandle, Handle
 from tilestep.upscaler.model.checkpoint import LoadedModel
 from tilestep.upscaler.opened import OpenRequest
+from tilestep.upscaler.quality import Quality
 from tilestep.upscaler.reports import EngineStatistics, Phase, StepReport, Tally
 from tilestep.upscaler.request import TileOutcome, TileRequest
 from tilestep.upscaler.runner import Denoised, Regressed, TileRunner, is_out_of_memory
@@ -56,9 +57,7 @@ class TileEngine:
     def __init__(self, model: LoadedModel, limits: EngineLimits | None = None) -> None:
         limits = limits or EngineLimits()
         facts = model.descriptor
-        self.geometry = TileGeometry(facts.read_px, facts.halo_px, facts.overlap_px)
-        if self.geometry.read_px % facts.tile_multiple or self.geometry.stride_px % facts.tile_multiple:
-            raise ValueError(f"tiles must lie on multiples of {facts.tile_multiple} px: {self.geometry}")
+        self._geometries = {depth: facts.geometry(depth) for depth in ("shallow", "deep")}
         self.scale = facts.scale
         self._runner = TileRunner(model, limits.network_batch)
         self._budget = BatchBudget(limits, self._runner.memory_need())
@@ -68,9 +67,13 @@ class TileEngine:
         self._pool: list[Slot] = []
         self._tally = Tally()
 
+    def geometry(self, quality: Quality) -> TileGeometry:
+        """The tiles of requests of this quality."""
+        return self._geometries[quality.depth]
+
     def submit(self, request: TileRequest) -> Handle:
         """Takes a request into the rotation; nothing is read before the next `step`."""
-        opened = OpenRequest(request, next(self._ids), self.geometry, self.scale)
+        opened = OpenRequest(request, next(self._ids), self.geometry(request.quality), self.scale)
         self._open.append(opened)
         return opened.handle
 

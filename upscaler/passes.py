@@ -47,7 +47,7 @@ def submit_chain(
         if part.error or part.cancelled:
             engine.cancel(ChainHandle(tuple(parts)))
 
-    pipes = [_pipe_after(engine, source, number) for number in range(1, SCALES.index(scale) + 1)]
+    pipes = [_pipe_after(engine, source, quality, number) for number in range(1, SCALES.index(scale) + 1)]
     targets = [*pipes, sink]
     first = TileRequest(source, targets[0], quality, seed, dejpeg, deblur, on_tile, end_all)
     parts.append(engine.submit(first))
@@ -81,6 +81,6 @@ def upscale_array(
     return np.clip(sink.picture, 0, 1, out=sink.picture)
 
 
-def _pipe_after(engine: TileEngine, source: RowSource, passes: int) -> RowPipe:
+def _pipe_after(engine: TileEngine, source: RowSource, quality: Quality, passes: int) -> RowPipe:
     factor = engine.scale**passes
-    return RowPipe(factor * source.width, factor * source.height, source.channels, engine.geometry)
+    return RowPipe(factor * source.width, factor * source.height, source.channels, engine.geometry(quality))

@@ -80,11 +80,12 @@ class TileRunner:
         network, for what libraries take), and up to two batches of tiles are between steps.
         """
         config, item = self._model.network.config, self._model.dtype.itemsize
-        patch = self._model.descriptor.read_px**2
-        pictures = SCALE**2 * patch * 4
+        facts = self._model.descriptor
+        patch, waiting_patch = max(facts.read_px, facts.shallow_read_px) ** 2, facts.read_px**2
+        picture_bytes = SCALE**2 * 4
         work = ACTIVATIONS_ALIVE * max(config.width, config.denoiser_width) * patch * item
-        work += PICTURES_ALIVE * IMAGE_CHANNELS * pictures
-        waiting = (3 * IMAGE_CHANNELS + 1) * pictures + config.denoiser_width * patch * item
+        work += PICTURES_ALIVE * IMAGE_CHANNELS * picture_bytes * patch
+        waiting = ((3 * IMAGE_CHANNELS + 1) * picture_bytes + config.denoiser_width * item) * waiting_patch
         weights = sum(p.numel() * p.element_size() for p in self._model.network.parameters())
         if self._network_batch is None:
             return MemoryNeed(weights, work + 2 * waiting)

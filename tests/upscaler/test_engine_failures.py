@@ -26,10 +26,10 @@ class CrampedRegressor(Regressor):
 
     fits = 10**9
 
-    def both(self, lr: torch.Tensor, corruption: torch.Tensor) -> tuple[Regression, Regression]:
+    def forward(self, lr: torch.Tensor, corruption: torch.Tensor) -> Regression:
         if len(lr) > self.fits:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return super().both(lr, corruption)
+        return super().forward(lr, corruption)
 
 
 class CrampedDenoiser(Denoiser):
@@ -59,7 +59,7 @@ def model(regressor_fits: int = 10**9, denoiser_fits: int = 10**9) -> LoadedMode
     for weight in network.parameters():
         torch.nn.init.normal_(weight, std=0.1)
     network.regressor.fits, network.denoiser.fits = regressor_fits, denoiser_fits
-    descriptor = ModelDescriptor(CONFIG, ProcessConfig(), read_px=24, halo_px=4, overlap_px=2)
+    descriptor = ModelDescriptor(CONFIG, ProcessConfig(), read_px=24, shallow_read_px=24, halo_px=4, overlap_px=2)
     return LoadedModel(network, ResidualDiffusion(ProcessConfig()), descriptor, torch.device("cpu"), torch.float32)
 
 

@@ -25,7 +25,7 @@ FAST = Quality("fast", "shallow")
 
 
 def tiniest_model() -> LoadedModel:
-    descriptor = ModelDescriptor(TINIEST, ProcessConfig(), read_px=24, halo_px=4, overlap_px=2)
+    descriptor = ModelDescriptor(TINIEST, ProcessConfig(), read_px=24, shallow_read_px=24, halo_px=4, overlap_px=2)
     network = TileNetwork(TINIEST).eval().requires_grad_(False)
     return LoadedModel(network, ResidualDiffusion(ProcessConfig()), descriptor, torch.device("cpu"), torch.float32)
 
@@ -143,7 +143,7 @@ def test_a_chain_of_passes_never_stands_still(width, height, scale, batch) -> No
 def test_the_middle_picture_of_two_passes_never_exists_whole() -> None:
     engine = TileEngine(MODEL, EngineLimits(max_batch=64, quantum_seconds=1e9))
     source, height = ArraySource(picture(4, 400)), 400
-    pipe, sink = RowPipe(8, 2 * height, 3, engine.geometry), ArraySink(4 * height, 16, 3)
+    pipe, sink = RowPipe(8, 2 * height, 3, engine.geometry(Quality("q"))), ArraySink(4 * height, 16, 3)
     engine.submit(TileRequest(source, pipe, FAST))
     last = engine.submit(TileRequest(pipe, sink, FAST))
     while engine.step():

@@ -51,7 +51,8 @@ def load_model(
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit its own description: train or download it again.") from error
     network.eval().requires_grad_(False)
-    return LoadedModel(network.to(device, dtype), ResidualDiffusion(descriptor.process), descriptor, device, dtype)
+    network = network.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return LoadedModel(network, ResidualDiffusion(descriptor.process), descriptor, device, dtype)
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], ModelDescriptor]:

@@ -9,6 +9,7 @@ from typing import Any
 from tilestep.upscaler.diffusion.process import ProcessConfig
 from tilestep.upscaler.errors import CheckpointError
 from tilestep.upscaler.model.network import NetworkConfig
+from tilestep.upscaler.tiling.plan import TileGeometry
 
 FORMAT = "tilestep-tile-model"
 FORMAT_VERSION = 1
@@ -27,13 +28,18 @@ class Calibration:
 
 @dataclass(frozen=True)
 class ModelDescriptor:
-    """Facts that travel with the weights."""
+    """Facts that travel with the weights; lengths in low-resolution pixels.
+
+    Tiles that may take denoising steps are small, so that steps follow the picture closely; the early exit runs on
+    larger ones (`shallow_read_px`), of which less is halo.
+    """
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
     calibration: Calibration = field(default_factory=Calibration)
     scale: int = 2
     read_px: int = 96
+    shallow_read_px: int = 160
     halo_px: int = 8
     overlap_px: int = 4
     tile_multiple: int = 2
@@ -44,6 +50,14 @@ class ModelDescriptor:
     def prediction_type(self) -> str:
         """`x0`: the denoiser names the clean residual."""
         return self.process.prediction_type
+
+    def geometry(self, depth: str) -> TileGeometry:
+        """Tiles of requests whose regressor goes "shallow" or "deep". Raises ValueError off `tile_multiple`."""
+        read_px = self.shallow_read_px if depth == "shallow" else self.read_px
+        found = TileGeometry(read_px, self.halo_px, self.overlap_px)
+        if found.read_px % self.tile_multiple or found.stride_px % self.tile_multiple:
+            raise ValueError(f"tiles must lie on multiples of {self.tile_multiple} px: {found}")
+        return found
 
     def with_calibration(self, calibration: Calibration) -> ModelDescriptor:
         """The same model with other step budgets."""

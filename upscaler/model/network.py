@@ -92,7 +92,8 @@ class Regressor(nn.Module):
         return self._enlarge(lr, features, self.shallow_head)
 
     def forward(self, lr: Tensor, corruption: Tensor) -> Regression:
-        return self.both(lr, corruption)[1]
+        features = self.deep_blocks(self.shallow_blocks(self.stem(_with_planes(lr, corruption))))
+        return self._enlarge(lr, features, self.deep_head)
 
     def both(self, lr: Tensor, corruption: Tensor) -> tuple[Regression, Regression]:
         """Early and full estimate in one pass, for training."""
