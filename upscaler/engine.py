@@ -26,7 +26,7 @@ from tilestep.upscaler.request import TileOutcome, TileRequest
 from tilestep.upscaler.runner import Denoised, Regressed, TileRunner, is_out_of_memory
 from tilestep.upscaler.slots import Slot
 from tilestep.upscaler.tiling.fixed import FixedPixels
-from tilestep.upscaler.tiling.plan import TileGeometry
+from tilestep.upscaler.tiling.plan import TileGeometry, TilePlan
 
 __all__ = ["EngineLimits", "EngineStatistics", "Handle", "StepReport", "TileEngine", "TileOutcome", "TileRequest"]
 
@@ -73,9 +73,13 @@ class TileEngine:
 
     def submit(self, request: TileRequest) -> Handle:
         """Takes a request into the rotation; nothing is read before the next `step`."""
-        opened = OpenRequest(request, next(self._ids), self.geometry(request.quality), self.scale)
+        opened = OpenRequest(request, next(self._ids), self._plan(request), self.scale)
         self._open.append(opened)
         return opened.handle
+
+    def _plan(self, request: TileRequest) -> TilePlan:
+        source, geometry = request.source, self.geometry(request.quality)
+        return TilePlan(source.width, source.height, geometry, request.origin_x, request.origin_y, self._runner.trim_to)
 
     def step(self) -> StepReport | None:
         """One step over one batch; None when nothing can run now: no requests, or all wait for rows or for room.

@@ -18,7 +18,7 @@ from tilestep.upscaler.tiling.alpha import bound_opacity, fill_transparent
 from tilestep.upscaler.tiling.band import SourceBand
 from tilestep.upscaler.tiling.canvas import Canvas
 from tilestep.upscaler.tiling.fixed import FixedPixels, encode
-from tilestep.upscaler.tiling.plan import Tile, TileGeometry, TilePlan
+from tilestep.upscaler.tiling.plan import Tile, TilePlan
 from tilestep.upscaler.tiling.rows import BAND_ROWS
 
 
@@ -35,10 +35,10 @@ class _Parts:
 class OpenRequest:
     """A request that is being worked on: source band, plan, canvas, and the tiles that are out."""
 
-    def __init__(self, request: TileRequest, handle_id: int, geometry: TileGeometry, scale: int) -> None:
+    def __init__(self, request: TileRequest, handle_id: int, plan: TilePlan, scale: int) -> None:
         source = request.source
         self.request = request
-        self._plan = TilePlan(source.width, source.height, geometry, request.origin_x, request.origin_y)
+        self._plan = plan
         self._band = SourceBand(source)
         self._canvas = Canvas(self._plan, source.channels, scale)
         self._next = 0

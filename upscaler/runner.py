@@ -66,6 +66,11 @@ class TileRunner:
         self._network_batch = network_batch or (1 if model.device.type == "cpu" else None)
         self._halo = SCALE * model.descriptor.halo_px
 
+    @property
+    def trim_to(self) -> int:
+        """Multiple to which the last tiles of a picture may be cut: only where tiles run one by one, else 0."""
+        return self._model.descriptor.tile_multiple if self._network_batch == 1 else 0
+
     def regress(self, slots: Sequence[Slot]) -> list[Regressed]:
         """First step of slots of one depth. Raises what the network raises."""
         return [result for chunk in self._chunks(slots) for result in self._regress(chunk)]

@@ -49,8 +49,8 @@ def bound_opacity(enlarged: FixedPixels, patch: NDArray[np.float32], halo_px: in
 
 def _core_enlarged(x: Tensor, halo_px: int, scale: int) -> FixedPixels:
     whole = x[0, 0].to(torch.int16).repeat_interleave(scale, 0).repeat_interleave(scale, 1)[..., None].numpy()
-    cut = slice(scale * halo_px, len(whole) - scale * halo_px)
-    return whole[cut, cut]
+    rows, columns = (slice(scale * halo_px, side - scale * halo_px) for side in whole.shape[:2])
+    return whole[rows, columns]
 
 
 def _mean_around(x: Tensor, reach: int) -> Tensor:

@@ -66,12 +66,14 @@ class Span:
 class Axis:
     """The tiles along one side of a picture: the fewest of the grid that cover 0..length.
 
-    `origin` moves the grid: some core starts there.
+    `origin` moves the grid: some core starts there. `trim_to`: the last core ends at the border, rounded up to this
+    multiple, instead of hanging over it; 0 leaves all tiles the same size, as a batch of several needs them.
     """
 
     length: int
     geometry: TileGeometry
     origin: int = 0
+    trim_to: int = 0
 
     def __post_init__(self) -> None:
         if self.length < 1:
@@ -91,9 +93,13 @@ class Axis:
         """Tile `index` of 0..count - 1."""
         size = self.geometry
         start = self._first_core + index * size.stride_px
-        core = range(start, start + size.core_px)
+        core = range(start, start + self._core_length(start))
         read = range(core.start - size.halo_px, core.stop + size.halo_px)
         return Span(read, core, self._cut(read), self._cut(core), fade_in=index > 0, fade_out=index < self.count - 1)
+
+    def _core_length(self, start: int) -> int:
+        whole = self.geometry.core_px
+        return min(whole, self.length - start + (start - self.length) % self.trim_to) if self.trim_to else whole
 
     def finished(self, index: int) -> range:
         """What is complete once tile `index` is written and was not before; over all tiles these add up to the side."""
@@ -125,16 +131,17 @@ class TilePlan:
     geometry: TileGeometry
     origin_x: int = 0
     origin_y: int = 0
+    trim_to: int = 0
 
     @cached_property
     def x_axis(self) -> Axis:
         """Tile columns."""
-        return Axis(self.width, self.geometry, self.origin_x)
+        return Axis(self.width, self.geometry, self.origin_x, self.trim_to)
 
     @cached_property
     def y_axis(self) -> Axis:
         """Tile rows."""
-        return Axis(self.height, self.geometry, self.origin_y)
+        return Axis(self.height, self.geometry, self.origin_y, self.trim_to)
 
     @property
     def columns(self) -> int:
