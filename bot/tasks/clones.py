@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -18,7 +18,7 @@ def shallow_clone(module: M) -> M:
     Weights that are moved to another device move for both. Attributes, and children put in place of others, are the
     clone's own.
     """
-    clone = cast(M, module.__class__.__new__(module.__class__))
+    clone = module.__class__.__new__(module.__class__)
     clone.__dict__.update(module.__dict__)
     clone.__dict__["_modules"] = dict(module._modules)
     return clone

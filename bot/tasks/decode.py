@@ -16,14 +16,14 @@ from tilestep.bot.tasks.turns import Turns
 logger = logging.getLogger(__name__)
 
 
-def private_vae(vae: nn.Module, turns: Turns, tile_px: int | None = None) -> nn.Module:
+def private_vae(vae: Any, turns: Turns, tile_px: int | None = None) -> Any:
     """A clone of a VAE whose decoder waits for its turn before each call.
 
     The VAE's own tiling, slicing and blending stay as they are, so the picture is the one that it makes alone.
     `tile_px` sets its tiling, for the clone only. Pipelines that cast the VAE in the middle of a run (SDXL in float16)
     cast a copy of the weights, so that two requests never change the weights below each other.
     """
-    clone = shallow_clone(vae)
+    clone: Any = shallow_clone(vae)
     pieces = _Pieces(turns)
     _gate_decoder(clone, pieces)
     if tile_px is not None:
@@ -31,15 +31,13 @@ def private_vae(vae: nn.Module, turns: Turns, tile_px: int | None = None) -> nn.
 
     def decode(self: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
         pieces.begin(piece_count(self, tuple(z.shape)))
-        result = type(vae).decode(self, z, *args, **kwargs)  # type: ignore[operator]
+        result = type(vae).decode(self, z, *args, **kwargs)
         pieces.end()
         return result
 
     def to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
         source = vae if _is_already(vae, *args, *kwargs.values()) else copy.deepcopy(vae).to(*args, **kwargs)
-        self.__dict__.update(
-            _modules=dict(source._modules), _parameters=source._parameters, _buffers=source._buffers
-        )
+        self.__dict__.update(_modules=dict(source._modules), _parameters=source._parameters, _buffers=source._buffers)
         _gate_decoder(self, pieces)
         return self
 

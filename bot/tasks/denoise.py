@@ -38,7 +38,7 @@ class StepEnds:
         return arguments
 
     def _add_callback(self, arguments: dict[str, Any]) -> None:
-        inner = arguments.get("callback_on_step_end")
+        inner: Any = arguments.get("callback_on_step_end")
         if hasattr(inner, "tensor_inputs"):
             arguments.setdefault("callback_on_step_end_tensor_inputs", inner.tensor_inputs)
 

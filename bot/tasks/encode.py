@@ -53,8 +53,8 @@ class EmbeddingCache:
 class TextEncoders:
     """The text encoders of one request: gates them, brings swapped ones in, asks the cache.
 
-    `swapped`: weights by encoder that wait in host memory. They come in at the encoder's first call and go at the end of
-    that step, so all calls share one step then; encoders that stay on the device have a step for each call.
+    `swapped`: weights by encoder that wait in host memory. They come in at the encoder's first call and go at the end
+    of that step, so all calls share one step then; encoders that stay on the device have a step for each call.
     """
 
     def __init__(

@@ -41,7 +41,8 @@ class ModelSizes:
     """A model in numbers of values: of weights, and of intermediate results at their largest moment.
 
     `largest_layer`: the largest part of a text encoder that is moved in one piece. `vae_upcast`: the VAE decodes in
-    float32 whatever its weights are stored in. `width_px`, `height_px`: the picture that the estimates are for.
+    float32 whatever its weights are stored in. `held_values`: prompt embeddings and latents, kept between steps.
+    `width_px`, `height_px`: the picture that the estimates are for.
     """
 
     denoiser: int
@@ -54,6 +55,7 @@ class ModelSizes:
     encode_values: int = 0
     denoise_values: int = 0
     decode_values_per_px: int = 0
+    held_values: int = 0
     width_px: int = 512
     height_px: int = 512
 
@@ -122,7 +124,7 @@ def estimate_need(sizes: ModelSizes, plan: MemoryPlan) -> MemoryNeed:
     return MemoryNeed(
         resident_bytes=resident + (encoders if plan.text_encoders == "resident" else 0),
         phase_peaks=peaks,
-        held_bytes=sizes.encode_values // 16 * width,
+        held_bytes=sizes.held_values * width,
     )
 
 
@@ -157,6 +159,6 @@ def _refusal(name: str, plan: MemoryPlan, budget_bytes: int) -> str:
     phase = max(need.phase_peaks, key=lambda phase: need.phase_peaks[phase])
     return (
         f"{name} needs {gib(need.alone_bytes)} even when laid out to be small ({gib(need.resident_bytes)} of weights, "
-        f"{gib(need.peak_bytes)} to {phase}), and the budget is {gib(budget_bytes)}: choose a smaller model or a larger "
-        "budget."
+        f"{gib(need.peak_bytes)} more to {phase}), and the budget is {gib(budget_bytes)}: choose a smaller model or a "
+        "larger budget."
     )

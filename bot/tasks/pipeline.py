@@ -39,8 +39,8 @@ def run_pipeline(
     `seed`: of the noise, the same as `generator=torch.Generator("cpu").manual_seed(seed)`.
     `vae_tile_px`: decode in tiles of this size; by default as the pipeline's VAE is set.
 
-    The pictures are those that the pipeline makes alone with the same arguments and VAE tiling. Raises what the pipeline
-    raises, ModelError when it makes no pictures, and TaskCancelled at the first step after a cancellation.
+    The pictures are those that the pipeline makes alone with the same arguments and VAE tiling. Raises what the
+    pipeline raises, ModelError when it makes no pictures, and TaskCancelled at the first step after a cancellation.
     """
     import torch
 

@@ -57,7 +57,10 @@ def stream_weights(module: nn.Module, device: torch.device) -> int:
 def _stream_layer(layer: nn.Module, weights: HostWeights, device: torch.device) -> None:
     def bring(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         weights.bring()
-        return map_tensors((args, kwargs), lambda tensor: tensor.to(device), strict=False)
+        moved: tuple[tuple[Any, ...], dict[str, Any]] = map_tensors(
+            (args, kwargs), lambda tensor: tensor.to(device), strict=False
+        )
+        return moved
 
     def evict(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         weights.evict()

@@ -65,7 +65,7 @@ class PrivateCopies:
             return copy.deepcopy(value)
         return self._module(name, value)
 
-    def _module(self, name: str, module: nn.Module) -> nn.Module:
+    def _module(self, name: str, module: nn.Module) -> Any:
         role = component_role(name, type(module).__module__.partition(".")[0])
         if role == "text encoder":
             return self._encoders.private(module)

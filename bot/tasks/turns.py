@@ -13,8 +13,8 @@ class Turns:
     """The lease of a thread that runs code it does not own, such as a pipeline's `__call__`.
 
     Such code cannot be written as a row of `with gate.step(...)`: the thread enters a step before the call, changes
-    steps in callbacks, and leaves the last one after the call. Between the callbacks it is always inside a step. Used as
-    a context manager, which leaves the step that is open at the end or at an exception.
+    steps in callbacks, and leaves the last one after the call. Between the callbacks it is always inside a step. Used
+    as a context manager, which leaves the step that is open at the end or at an exception.
     """
 
     def __init__(self, gate: StepGate) -> None:

@@ -1,7 +1,7 @@
 """Text-to-image pipelines of several families, small enough for a test: random weights, tokenizers made here.
 
-Each has the structure of its family (encoders, denoiser, VAE, sampler); a picture of 32 x 32 pixels and four steps takes
-some tens of milliseconds. Nothing is downloaded. `FAMILIES` maps names to functions that build one.
+Each has the structure of its family (encoders, denoiser, VAE, sampler); a picture of 32 x 32 pixels and four steps
+takes some tens of milliseconds. Nothing is downloaded. `FAMILIES` maps names to functions that build one.
 """
 
 from __future__ import annotations

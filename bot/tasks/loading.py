@@ -1,0 +1,150 @@
+"""Text-to-image models: by folder, by single file or by Hugging Face id, laid out for a memory budget.
+
+Loading blocks for seconds to minutes: call it in a thread. diffusers and transformers change torch's default number
+format for the whole process while they build a model, so each component is built and moved inside one step ("load") of
+the gate: no other step runs meanwhile. Fetching happens outside.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tilestep.bot.gpu.gate import RecordingGate, StepGate
+from tilestep.bot.tasks.errors import ModelError
+from tilestep.bot.tasks.files import INDEX, ChosenFiles, ModelIndex, WeightCount, choose_files, parse_index
+from tilestep.bot.tasks.loaded import LoadedPipeline
+from tilestep.bot.tasks.memory import MemoryPlan, ModelSizes, plan_memory
+from tilestep.bot.tasks.roles import component_role
+from tilestep.bot.tasks.sizes import model_sizes
+from tilestep.bot.tasks.source import FolderSource, HubSource, ModelSource
+from tilestep.upscaler.errors import TilestepError
+
+logger = logging.getLogger(__name__)
+
+
+def load_text_to_image(
+    model: str | Path,
+    device: str,
+    budget_bytes: int,
+    token: str | None = None,
+    *,
+    gate: StepGate | None = None,
+    endpoint: str | None = None,
+    cache_dir: Path | None = None,
+) -> LoadedPipeline:
+    """Loads a text-to-image model so that it fits the budget.
+
+    `model`: a folder saved by diffusers, a .safetensors file, or a Hugging Face id. `device`: "cpu", "cuda", "cuda:1".
+    `token`: for gated and private models; Hugging Face's own settings by default, as for `endpoint` and `cache_dir`.
+    Raises ModelError (not found, no network, gated, broken, not text to image) and DoesNotFit, before the weights are
+    fetched, each in one line; TaskCancelled by the gate.
+    """
+    name = str(model)
+    source = open_source(name, token, endpoint, cache_dir)
+    with errors_in_words(name):
+        if isinstance(source, Path):
+            from tilestep.bot.tasks.single_file import load_single_file
+
+            return load_single_file(source, device, budget_bytes, token, gate or RecordingGate(), endpoint, cache_dir)
+        return _Loader(name, source, device, budget_bytes, gate or RecordingGate()).load()
+
+
+def open_source(
+    model: str, token: str | None, endpoint: str | None = None, cache_dir: Path | None = None
+) -> ModelSource | Path:
+    """Where the model is; a path for a single file. Raises ModelError when it is nowhere."""
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return FolderSource(path)
+    if path.is_file():
+        return path
+    if path.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:
+        raise ModelError(f"There is no model at {model}: give a folder, a .safetensors file or a Hugging Face id.")
+    return HubSource(model, token, endpoint, cache_dir)
+
+
+@contextmanager
+def errors_in_words(model: str) -> Iterator[None]:
+    """Whatever diffusers raises becomes a ModelError of one line."""
+    try:
+        yield
+    except TilestepError:
+        raise
+    except Exception as error:
+        logger.debug("Loading %s failed", model, exc_info=True)
+        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ModelError(f"{model} cannot be loaded: {first_line}") from error
+
+
+def read_index(source: ModelSource, model: str) -> tuple[ModelIndex, Any]:
+    """What the model consists of, and its text-to-image class; raises ModelError when it has none."""
+    if INDEX not in source.names():
+        raise ModelError(f"{model} is no text-to-image model that diffusers can load: it has no {INDEX}.")
+    folder = source.fetch([INDEX])
+    index = parse_index((folder / INDEX).read_text(encoding="utf-8"), model)
+    return index, text_to_image_class(index.class_name, model)
+
+
+def text_to_image_class(class_name: str, model: str) -> Any:
+    """The diffusers class that makes pictures from text with this kind of model; raises ModelError."""
+    from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING, _get_task_class
+
+    found = _get_task_class(AUTO_TEXT2IMAGE_PIPELINES_MAPPING, class_name, throw_error_if_not_exist=False)
+    if found is None:
+        raise ModelError(f"{model} is a {class_name}, not a text-to-image model: choose another.")
+    if found._load_connected_pipes:
+        raise ModelError(f"{model} consists of several repositories ({found.__name__}), which cannot be loaded here.")
+    return found
+
+
+class _Loader:
+    """Loads one model that is a folder with a part for each component."""
+
+    def __init__(self, model: str, source: ModelSource, device: str, budget_bytes: int, gate: StepGate) -> None:
+        self._model = model
+        self._source = source
+        self._device = device
+        self._budget_bytes = budget_bytes
+        self._gate = gate
+
+    def load(self) -> LoadedPipeline:
+        from tilestep.bot.tasks.assemble import assemble, load_component
+
+        index, kind = read_index(self._source, self._model)
+        files = choose_files(self._source.names(), index.components, half=not self._device.startswith("cpu"))
+        folder = self._source.fetch(files.small)
+        sizes = self._sizes(index, files, folder, hasattr(kind, "upcast_vae"))
+        plan = plan_memory(sizes, self._budget_bytes, self._device, self._model)
+        logger.info("%s: %s", self._model, plan.describe())
+        folder = self._source.fetch([*files.small, *(name for names in files.weights.values() for name in names)])
+        modules = {}
+        for name in files.weights:
+            with self._gate.step("load"):
+                variant = "fp16" if name in files.half else None
+                module = load_component(folder, name, index.components[name], plan, variant, self._device)
+            if module is not None:
+                modules[name] = module
+        variant = "fp16" if files.half - modules.keys() else None
+        return assemble(self._model, folder, modules, plan, sizes, self._device, self._gate, variant)
+
+    def _sizes(self, index: ModelIndex, files: ChosenFiles, folder: Path, upcast: bool) -> ModelSizes:
+        counts = {
+            name: sum((self._source.count(file) for file in paths), WeightCount(0, 0))
+            for name, paths in files.weights.items()
+        }
+        roles = {name: component_role(name, library) for name, (library, _) in index.components.items()}
+        return model_sizes(counts, roles, read_configs(folder, index.components), upcast)
+
+
+def read_configs(folder: Path, components: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The configuration of each component that has one."""
+    paths = {name: folder / name / "config.json" for name in components}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.is_file()}
+
+
+__all__ = ["LoadedPipeline", "MemoryPlan", "load_text_to_image"]
