@@ -30,7 +30,7 @@ class HostWeights:
     def bring(self) -> None:
         with torch.inference_mode(False):
             for tensor, host in zip(self._tensors, self._host, strict=True):
-                tensor.data = host.to(self._device, non_blocking=True)
+                tensor.data = host.to(self._device, non_blocking=True, copy=True)
 
     def evict(self) -> None:
         for tensor, host in zip(self._tensors, self._host, strict=True):
