@@ -305,6 +305,32 @@ class TestRefusals:
             read_all(path)
         assert "\n" not in str(caught.value)
 
+    @pytest.mark.parametrize("progressive", [False, True])
+    def test_a_jpeg_that_ends_neatly_but_early_is_an_error(self, tmp_path: Path, progressive: bool) -> None:
+        path = saved(tmp_path, "x.jpg", noise(64, 64), progressive=progressive)
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) * 2 // 3] + b"\xff\xd9")
+        with pytest.raises(InputError, match="truncated"):
+            read_all(path)
+
+    @pytest.mark.parametrize("progressive", [False, True])
+    def test_a_jpeg_that_lies_about_its_size_is_an_error(self, tmp_path: Path, progressive: bool) -> None:
+        path = saved(tmp_path, "x.jpg", noise(64, 64), progressive=progressive)
+        data = bytearray(path.read_bytes())
+        frame = data.index(b"\xff\xc2" if progressive else b"\xff\xc0")
+        data[frame + 5 : frame + 9] = struct.pack(">HH", 640, 640)
+        path.write_bytes(data)
+        with pytest.raises(InputError, match="truncated or damaged"):
+            read_all(path)
+
+    def test_a_slip_in_a_jpeg_that_costs_no_pixels_is_forgiven(self, tmp_path: Path) -> None:
+        path = saved(tmp_path, "x.jpg", noise(64, 64))
+        right, data = read_all(path), bytearray(path.read_bytes())
+        scan = data.index(b"\xff\xda")
+        data[scan + 11 : scan + 14] = bytes(3)  # the range of coefficients, which means nothing in a baseline JPEG
+        path.write_bytes(data)
+        assert (read_all(path) == right).all()
+
     @settings(max_examples=60, deadline=None)
     @given(st.sampled_from(["PNG", "JPEG", "WEBP", "TIFF"]), st.integers(0, 10**6), st.binary(min_size=1, max_size=8))
     def test_a_damaged_file_is_read_or_refused_and_nothing_else(

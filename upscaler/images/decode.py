@@ -17,24 +17,21 @@ Pixels = NDArray[Any]
 FETCH_ROWS = 16
 RELEASE_AFTER_BYTES = 4 << 20
 _DTYPES: dict[str, np.dtype[Any]] = {"uchar": np.dtype(np.uint8), "ushort": np.dtype(np.uint16)}
+_HARMLESS = ("extraneous bytes", "Invalid SOS parameters", "JFIF revision", "Adobe color transform")
 
 
 class Decoder:
-    """Reads a file's rows in the file's own orientation: grey or sRGB-like RGB, with alpha as the last band if any.
+    """Reads a file's rows in the file's own orientation: grey or RGB, with alpha as the last band if any.
 
-    Grey and RGB values are those of the file; CMYK becomes sRGB. A file that cannot be read in
-    order is decoded whole by libvips at the first row.
+    Grey and RGB values are those of the file; CMYK becomes sRGB. A file that cannot be read in order is decoded whole
+    by libvips at the first row.
     """
 
     def __init__(self, info: PictureInfo) -> None:
         """Raises InputError when the file cannot be opened."""
         libvips.prepare()
-        self._name = info.path
-        try:
-            image = _plain(_load(info), info)
-            self._region = pyvips.Region.new(image)
-        except pyvips.Error as error:
-            raise self._failure(error) from error
+        self._info, self._strict = info, True
+        image = self._open()
         if image.format not in _DTYPES:
             raise InputError(f"{info.path}: samples of this type are not read: save the picture as 8 or 16 bit.")
         self.width, self.height, self.bands = image.width, image.height, image.bands
@@ -46,15 +43,31 @@ class Decoder:
         pixels = np.empty((stop - start, self.width, self.bands), self.dtype)
         for row in range(start, stop, FETCH_ROWS):
             rows = min(FETCH_ROWS, stop - row)
-            try:
-                data = self._region.fetch(0, row, self.width, rows)
-            except pyvips.Error as error:
-                raise self._failure(error) from error
-            pixels[row - start : row - start + rows] = np.frombuffer(data, self.dtype).reshape(
-                rows, self.width, self.bands
-            )
+            pixels[row - start : row - start + rows] = self._fetch(row, rows)
         self._release(pixels.nbytes)
         return pixels
+
+    def _open(self) -> pyvips.Image:
+        try:
+            image = _plain(_load(self._info, self._strict), self._info)
+            self._region = pyvips.Region.new(image)
+        except pyvips.Error as error:
+            raise self._failure(error) from error
+        return image
+
+    def _fetch(self, row: int, rows: int) -> Pixels:
+        """Rows from libvips; a file that is only odd is opened again, less strictly, and read up to here again."""
+        try:
+            data = self._region.fetch(0, row, self.width, rows)
+        except pyvips.Error as error:
+            if not self._strict or not _is_harmless(error):
+                raise self._failure(error) from error
+            self._strict = False
+            self._open()
+            for before in range(0, row, FETCH_ROWS):
+                self._fetch(before, min(FETCH_ROWS, row - before))
+            return self._fetch(row, rows)
+        return np.frombuffer(data, self.dtype).reshape(rows, self.width, self.bands)
 
     def _release(self, read_bytes: int) -> None:
         self._fetched_bytes += read_bytes
@@ -63,12 +76,21 @@ class Decoder:
             libvips.release_memory()
 
     def _failure(self, error: pyvips.Error) -> InputError:
-        return InputError(f"{self._name}: {libvips.damaged(error)}")
+        return InputError(f"{self._info.path}: {libvips.damaged(error)}")
 
 
-def _load(info: PictureInfo) -> pyvips.Image:
-    """Opens the header. Sizes were checked before, so that the loaders' own limits need not hold."""
-    common = {"access": "sequential", "fail_on": "error"}
+def _is_harmless(error: pyvips.Error) -> bool:
+    """Whether all that libjpeg warns of are slips of the writing program that cost no pixels."""
+    lines = [line for line in str(error.detail).splitlines() if line.startswith("VipsJpeg:")]
+    return bool(lines) and all(any(words in line for words in _HARMLESS) for line in lines)
+
+
+def _load(info: PictureInfo, strict: bool) -> pyvips.Image:
+    """Opens the header. Sizes were checked before, so that the loaders' own limits need not hold.
+
+    A JPEG whose data ends early but neatly only makes libjpeg warn, and fill the rest with grey: so warnings count.
+    """
+    common = {"access": "sequential", "fail_on": "warning" if strict and info.format == "jpeg" else "error"}
     path = str(info.path)
     if info.format == "png":
         return pyvips.Image.pngload(path, unlimited=True, **common)
