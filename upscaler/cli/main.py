@@ -1,0 +1,86 @@
+"""Picks the command, and turns what goes wrong into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType, ModuleType
+from typing import NoReturn
+
+from tilestep.upscaler.errors import TilestepError
+
+DONE, FAILED, INTERRUPTED = 0, 2, 130
+COMMANDS = {
+    "upscale": ("tilestep.upscaler.cli.upscale", "enlarge pictures by 2, 4 or 8"),
+    "train": ("tilestep.upscaler.training.cli", "train a model on a folder of pictures"),
+    "evaluate": ("tilestep.upscaler.evaluation.cli", "measure presets and other upscalers on a folder of pictures"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(FAILED, f"{self.prog}: {message}. See {self.prog} --help.\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command: 0 when all was done, 2 when something was not, 130 when interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    logging.getLogger("pyvips").addHandler(logging.NullHandler())
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        parser, command = _parser(arguments)
+        if command is None:
+            parser.parse_args(arguments)
+            parser.print_help()
+            return FAILED
+        code = int(command.run(parser.parse_args(arguments[1:])))
+        sys.stdout.flush()
+        return code
+    except TilestepError as error:
+        return _fail(f"tilestep {arguments[0]}: {error}", FAILED)
+    except KeyboardInterrupt:
+        return _fail(f"tilestep {arguments[0]}: stopped", INTERRUPTED)
+    except BrokenPipeError:
+        _forget_output()
+        return FAILED
+    except OSError as error:
+        _forget_output()
+        return _fail(f"tilestep {arguments[0]}: {error}", FAILED)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _parser(arguments: Sequence[str]) -> tuple[Parser, ModuleType | None]:
+    """The parser of the chosen command and its module; without a command, a parser of the commands' names."""
+    if arguments and arguments[0] in COMMANDS:
+        module_name, summary = COMMANDS[arguments[0]]
+        parser = Parser(prog=f"tilestep {arguments[0]}", description=f"{summary[0].upper()}{summary[1:]}.")
+        module = importlib.import_module(module_name)
+        module.add_arguments(parser)
+        return parser, module
+    parser = Parser(prog="tilestep", description="Diffusion upscaling in tiles.")
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
+    for name, (_, summary) in COMMANDS.items():
+        commands.add_parser(name, help=summary)
+    return parser, None
+
+
+def _fail(line: str, code: int) -> int:
+    print(line, file=sys.stderr)
+    return code
+
+
+def _forget_output() -> None:
+    """Standard output is gone: lets the interpreter end without a second complaint."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

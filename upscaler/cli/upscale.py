@@ -1,0 +1,166 @@
+"""`tilestep upscale`: options, and a run over all pictures that are meant."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tilestep.upscaler.cli import values
+from tilestep.upscaler.errors import OptionError, TilestepError
+
+if TYPE_CHECKING:
+    from tilestep.upscaler.model.checkpoint import LoadedModel
+    from tilestep.upscaler.upscale import UpscaleOptions, UpscaleResult
+
+QUALITIES = ("fast", "balanced", "best", "faithful")
+SCALES = (2, 4, 8)
+MOST_STEPS = 50
+DONE, FAILED = 0, 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture of the run."""
+
+    source: Path
+    target: Path
+    options: UpscaleOptions
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `tilestep upscale`."""
+    add = parser.add_argument
+    add("pictures", nargs="+", metavar="IN", help="pictures, folders (their pictures, not folders within) or patterns")
+    add(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="a file or a folder that exists (default: NAME_2x.png beside IN)",
+    )
+    add("--scale", type=int, choices=SCALES, default=2, help="how much larger (default: %(default)s)")
+    add("--quality", choices=QUALITIES, default="balanced", help="faithful invents nothing (default: %(default)s)")
+    steps = values.whole_number(0, MOST_STEPS)
+    add("--steps", type=steps, metavar="N", help="exactly N steps in every tile, instead of as many as it needs")
+    add(
+        "--seed",
+        type=values.whole_number(0, 2**63 - 1),
+        default=0,
+        metavar="N",
+        help="of the noise (default: %(default)s)",
+    )
+    for name, trace in (("--dejpeg", "JPEG traces"), ("--deblur", "blur")):
+        kind = values.auto_or_share
+        add(name, type=kind, metavar="auto|0..1", help=f"how much {trace} to undo (default: auto, from the picture)")
+    add("--device", default="auto", help="auto, cpu or cuda[:n] (default: %(default)s)")
+    add("--max-memory", type=values.byte_count, metavar="SIZE", help="for weights and tiles in work, such as 2G")
+    add("--map", type=Path, metavar="MAP.png", help="paint the steps per tile; for several pictures a folder")
+    add("--format", type=values.file_format, metavar="png|jpeg|webp|tiff", help="default: by OUT's name, else png")
+    add("--checkpoint", type=Path, metavar="FILE", help="other weights than those that come with the program")
+    add("--max-pixels", type=values.count, default=10**9, metavar="N", help="refuse larger pictures (default: 1G)")
+    add("--force", action="store_true", help="overwrite results that are there already")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Upscales; prints a line for each picture and one in the end. Returns 0, or 2 if any picture failed.
+
+    Raises TilestepError for what concerns all pictures, such as a checkpoint of the wrong kind.
+    """
+    from tilestep.upscaler.cli.files import find_pictures, name_results
+
+    started = time.perf_counter()
+    pictures, failures = find_pictures(args.pictures)
+    for failure in failures:
+        _complain(failure)
+    if not pictures:
+        return FAILED
+    targets = name_results(pictures, args.output, args.scale, args.format)
+    maps = _map_names(pictures, targets, args.map)
+    model, options = _prepare(args)
+    done, failed = 0, len(failures)
+    for source, target, map_path in zip(pictures, targets, maps, strict=True):
+        result = _upscale(Job(source, target, replace(options, map_path=map_path)), model, set(pictures))
+        done, failed = done + bool(result), failed + (result is None)
+    if done + failed > 1:
+        print(f"{done} upscaled, {failed} failed, {time.perf_counter() - started:.1f} s")
+    return FAILED if failed else DONE
+
+
+def _prepare(args: argparse.Namespace) -> tuple[LoadedModel, UpscaleOptions]:
+    """Loads the model: from here on PyTorch is there."""
+    from tilestep.upscaler.cli.device import choose_device
+    from tilestep.upscaler.engine import EngineLimits
+    from tilestep.upscaler.images.probe import ReadLimits
+    from tilestep.upscaler.model.checkpoint import load_model
+    from tilestep.upscaler.upscale import UpscaleOptions
+
+    model = load_model(args.checkpoint, choose_device(args.device))
+    return model, UpscaleOptions(
+        quality=args.quality,
+        steps=args.steps,
+        scale=args.scale,
+        seed=args.seed,
+        dejpeg=args.dejpeg,
+        deblur=args.deblur,
+        file_format=args.format,
+        overwrite=args.force,
+        read_limits=ReadLimits(args.max_pixels),
+        engine_limits=EngineLimits(max_memory_bytes=args.max_memory),
+    )
+
+
+def _upscale(job: Job, model: LoadedModel, pictures: set[Path]) -> UpscaleResult | None:
+    """One picture, with its lines for the person; None when it failed."""
+    from tilestep.upscaler.cli.progress import TileBar
+    from tilestep.upscaler.upscale import upscale_file
+
+    try:
+        if job.target in pictures:
+            raise OptionError(f"{job.target} is one of the pictures: choose another folder for the results.")
+        with TileBar(job.source.name) as bar:
+            result = upscale_file(job.source, job.target, model, job.options, bar)
+    except TilestepError as error:
+        _complain(error)
+        return None
+    except MemoryError:
+        _complain(
+            TilestepError(f"{job.source}: there is not enough memory for it. Close other programs and try again.")
+        )
+        return None
+    print(_summary(result), flush=True)
+    for note in result.notes:
+        print(f"  note: {note}", flush=True)
+    return result
+
+
+def _summary(result: UpscaleResult) -> str:
+    (width, height), (large_width, large_height) = result.source_size, result.target_size
+    repairs = (("dejpeg", result.dejpeg), ("deblur", result.deblur))
+    parts = [
+        f"{result.source} -> {result.target}: {width}x{height} -> {large_width}x{large_height}",
+        f"{result.tiles} tile{'s' * (result.tiles != 1)}",
+        f"{result.steps / max(result.tiles, 1):.2f} steps a tile",
+        *(f"{name} {value:.2f}" for name, value in repairs if value),
+        f"{result.seconds:.1f} s",
+    ]
+    megapixels = large_width * large_height / 1e6
+    return ", ".join(parts) + (
+        f" ({result.seconds / megapixels:.2f} s per output megapixel)" if megapixels >= 1 else ""
+    )
+
+
+def _map_names(pictures: list[Path], targets: list[Path], chosen: Path | None) -> list[Path | None]:
+    if chosen is None:
+        return [None] * len(pictures)
+    if chosen.is_dir():
+        return [chosen / f"{target.stem}_map.png" for target in targets]
+    if len(pictures) > 1:
+        raise OptionError(f"--map {chosen} is one file, but there are {len(pictures)} pictures: give a folder.")
+    return [chosen]
+
+
+def _complain(error: TilestepError) -> None:
+    print(f"tilestep upscale: {error}", file=sys.stderr, flush=True)
