@@ -8,12 +8,20 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from tilestep.upscaler.errors import CheckpointError
+from tilestep.upscaler.__main__ import main
+from tilestep.upscaler.errors import CheckpointError, OptionError, TilestepError
 from tilestep.upscaler.evaluation import cli
-from tilestep.upscaler.evaluation.methods import Enlargement, FileFunction
+from tilestep.upscaler.evaluation.compare import compare
+from tilestep.upscaler.evaluation.methods import Enlargement
+from tilestep.upscaler.evaluation.presets import preset_methods
 from tilestep.upscaler.evaluation.resize import BICUBIC
+from tilestep.upscaler.model.checkpoint import save_checkpoint
+from tilestep.upscaler.model.descriptor import ModelDescriptor
+from tilestep.upscaler.model.network import NetworkConfig, TileNetwork
+from tilestep.upscaler.quality import PRESET_NAMES
 
 FAILING = f"broken={shlex.quote(sys.executable)} -c 'raise SystemExit(\"no card\")' {{input}} {{output}}"
 
@@ -29,20 +37,20 @@ def pictures(tmp_path):
 
 
 def presets_like_bicubic(choice):
-    return [FileFunction(name, Enlargement(name, BICUBIC)) for name in choice.names]
+    return [Enlargement(name, BICUBIC) for name in choice.names]
 
 
 def evaluate(*words, make_presets=presets_like_bicubic):
     parser = argparse.ArgumentParser()
     cli.add_arguments(parser)
-    return cli.run(parser.parse_args([str(word) for word in words]), make_presets)
+    return compare(parser.parse_args([str(word) for word in words]), make_presets)
 
 
 def test_a_table_per_condition_compares_presets_with_the_baselines(pictures, capsys):
     assert evaluate(pictures) == 0
     clean, jpeg, jpeg_png, legend = capsys.readouterr().out.strip().split("\n\n")
     assert clean.startswith("clean (2 pictures)\nmethod")
-    assert [line.split()[0] for line in clean.splitlines()[2:]] == ["bicubic", "Lanczos", *cli.PRESETS]
+    assert [line.split()[0] for line in clean.splitlines()[2:]] == ["bicubic", "Lanczos", *PRESET_NAMES]
     assert jpeg.startswith("jpeg75 (2 pictures)")
     assert jpeg_png.startswith("jpeg75-png (2 pictures)")
     assert "higher is better: PSNR, SSIM, HaarPSI" in legend
@@ -56,10 +64,10 @@ def test_columns_are_aligned(pictures, capsys):
 
 def test_presets_get_weights_device_and_seed(pictures):
     seen = []
-    evaluate(pictures, "--presets", "best, fast", "--weights", "w.safetensors", "--device", "cpu", "--seed", "7",
+    evaluate(pictures, "--presets", "best, fast", "--checkpoint", "w.safetensors", "--device", "cpu", "--seed", "7",
              "--limit", "1", make_presets=lambda choice: seen.append(choice) or [])  # fmt: skip
     (choice,) = seen
-    assert (choice.names, choice.weights.name, choice.device, choice.seed) == (
+    assert (choice.names, choice.checkpoint.name, choice.device, choice.seed) == (
         ("best", "fast"),
         "w.safetensors",
         "cpu",
@@ -72,9 +80,9 @@ def test_no_model_is_loaded_when_no_preset_is_compared(pictures, capsys):
         raise CheckpointError("There are no weights.")
 
     assert evaluate(pictures, "--presets", "none", "--limit", "1", make_presets=refuse) == 0
-    assert "clean (1 pictures)" in capsys.readouterr().out
-    assert evaluate(pictures, "--presets", "fast", make_presets=refuse) == 2
-    assert capsys.readouterr().err == "tilestep evaluate: There are no weights.\n"
+    assert "clean (1 picture)" in capsys.readouterr().out
+    with pytest.raises(CheckpointError):
+        evaluate(pictures, "--presets", "fast", make_presets=refuse)
 
 
 def test_reports_and_contact_sheets_are_written(pictures, tmp_path):
@@ -118,22 +126,20 @@ def test_a_broken_picture_among_good_ones_is_named_and_the_others_are_done(pictu
     ("words", "message"),
     [
         (["--conditions", "gif"], "There is no condition 'gif'"),
+        (["--presets", "great"], "There is no preset 'great'"),
         (["--conditions", ","], "A list of names is empty"),
-        (["--limit", "0"], "--limit must be at least 1"),
-        (["--command", "x=prog"], "does not say where {input} goes"),
+        (["--command", "x=prog"], "does not say where .input. goes"),
         (["--command", "bicubic=prog {input} {output}"], "two methods called 'bicubic'"),
         (["--measure", "x"], "not of the form"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused_before_any_work(pictures, capsys, words, message):
-    assert evaluate(pictures, *words) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert message in captured.err
-    assert captured.err.count("\n") == 1
+    with pytest.raises(OptionError, match=message):
+        evaluate(pictures, *words)
+    assert capsys.readouterr().out == ""
 
 
-def test_directories_that_cannot_be_used_are_refused_in_a_line(pictures, tmp_path, capsys):
+def test_directories_that_cannot_be_used_are_refused_in_words(pictures, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "x.png").write_text("no picture")
     (tmp_path / "file").touch()
@@ -142,5 +148,50 @@ def test_directories_that_cannot_be_used_are_refused_in_a_line(pictures, tmp_pat
         ([tmp_path / "bad"], "No picture in"),
         ([pictures, "--out", tmp_path / "file" / "out"], "cannot be written"),
     ):
-        assert evaluate(*words, "--presets", "none") == 2
-        assert message in capsys.readouterr().err.splitlines()[-1]
+        with pytest.raises(TilestepError, match=message):
+            evaluate(*words, "--presets", "none")
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    config = NetworkConfig(
+        width=8, shallow_blocks=1, deep_blocks=1, denoiser_width=8, outer_blocks=1, inner_blocks=1, time_features=8
+    )
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(path, TileNetwork(config), ModelDescriptor(network=config, read_px=32))
+    return path
+
+
+def test_our_presets_are_measured_with_their_steps(pictures, weights, tmp_path, capsys):
+    words = ("--conditions", "clean", "--presets", "fast,balanced", "--limit", "1", "--checkpoint", weights)
+    assert evaluate(pictures, *words, "--device", "cpu", "--out", tmp_path, make_presets=preset_methods) == 0
+    report = json.loads((tmp_path / "results.json").read_text())
+    steps = {row["method"]: row["steps"] for row in report["summary"]}
+    assert steps == {"bicubic": None, "Lanczos": None, "fast": 0, "balanced": 4}
+    assert "failed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--checkpoint", "nowhere.safetensors"], "no checkpoint at nowhere"),
+        (["--device", "abacus"], "'abacus'"),
+        (["--limit", "0"], "'0' is not a whole number"),
+    ],
+)
+def test_the_program_names_what_it_cannot_use_in_one_line(pictures, capsys, words, message):
+    try:
+        code = main(["evaluate", str(pictures), *words])
+    except SystemExit as stop:
+        code = stop.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+
+
+def test_the_program_evaluates(pictures, capsys):
+    assert main(["evaluate", str(pictures), "--presets", "none", "--conditions", "clean", "--limit", "1"]) == 0
+    assert "clean (1 picture)" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from PIL import Image
 from tilestep.upscaler.evaluation.resize import BICUBIC, LANCZOS3, enlarge, halve, resize
 
 pictures = st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(lambda size: arrays(np.uint8, (*size, 3)))
-few = settings(max_examples=30, deadline=None)
+few = settings(max_examples=15, deadline=None)
 
 
 def cubic(x):

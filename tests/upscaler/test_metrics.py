@@ -18,7 +18,7 @@ from tilestep.upscaler.evaluation.metrics import (
 from tilestep.upscaler.evaluation.perceptual import YIQ, gmsd, haarpsi
 
 levels = st.integers(0, 255)
-few = settings(max_examples=15, deadline=None)
+few = settings(max_examples=8, deadline=None)
 
 
 def flat(value, side=24):

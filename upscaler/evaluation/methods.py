@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -32,13 +32,16 @@ class Method(Protocol):
     def name(self) -> str:
         """What the tables call it."""
 
-    def __call__(self, input_path: Path, output_path: Path) -> None:
-        """Reads `input_path`, writes `output_path` (PNG, sides twice as long); TilestepError if it cannot."""
+    def __call__(self, input_path: Path, output_path: Path) -> float | None:
+        """Reads `input_path`, writes `output_path` (PNG, sides twice as long); TilestepError if it cannot.
+
+        Returns the mean number of denoising steps per tile, None where there is no such thing.
+        """
 
 
 @dataclass(frozen=True)
 class Enlargement:
-    """Plain interpolation: the baseline that any method has to beat."""
+    """Plain interpolation."""
 
     name: str
     kernel: Kernel
@@ -46,17 +49,6 @@ class Enlargement:
     def __call__(self, input_path: Path, output_path: Path) -> None:
         large = enlarge(read_picture(input_path), SCALE, self.kernel)
         Image.fromarray(large).save(output_path, compress_level=1)
-
-
-@dataclass(frozen=True)
-class FileFunction:
-    """A function from file to file under a name, such as an upscaler of ours with its model loaded."""
-
-    name: str
-    function: Callable[[Path, Path], object]
-
-    def __call__(self, input_path: Path, output_path: Path) -> None:
-        self.function(input_path, output_path)
 
 
 @dataclass(frozen=True)

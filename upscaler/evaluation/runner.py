@@ -25,7 +25,8 @@ class Result:
     """One method on one picture in one condition.
 
     `values` has a number per measure name (NaN where the measure itself failed); `problem` says in words why there is
-    none, or why one is NaN. `seconds` is the time from file to file, `output` the picture (2H, 2W, 3) uint8.
+    none, or why one is NaN. `seconds` is the time from file to file, `megapixels` the size of the output, `steps` the
+    mean number of denoising steps per tile (NaN for other methods), `output` the picture (2H, 2W, 3) uint8.
     """
 
     picture: str
@@ -33,6 +34,7 @@ class Result:
     method: str
     seconds: float = 0.0
     megapixels: float = 0.0
+    steps: float = math.nan
     values: dict[str, float] = field(default_factory=dict)
     note: str = ""
     problem: str = ""
@@ -85,14 +87,25 @@ def _evaluate(
 ) -> Result:
     started = time.perf_counter()
     try:
-        method(input_path, output_path)
+        steps = method(input_path, output_path)
         seconds = time.perf_counter() - started
         output, note = _answer(output_path, sample.original)
     except TilestepError as error:
         return Result(sample.name, condition.name, method.name, problem=str(error))
     values, problem = _measure(measures, output, sample.original)
     megapixels = output.shape[0] * output.shape[1] / 1e6
-    return Result(sample.name, condition.name, method.name, seconds, megapixels, values, note, problem, output)
+    return Result(
+        picture=sample.name,
+        condition=condition.name,
+        method=method.name,
+        seconds=seconds,
+        megapixels=megapixels,
+        steps=math.nan if steps is None else steps,
+        values=values,
+        note=note,
+        problem=problem,
+        output=output,
+    )
 
 
 def _answer(path: Path, original: Picture) -> tuple[Picture, str]:

@@ -13,6 +13,7 @@ from statistics import fmean
 from tilestep.upscaler.evaluation.measures import Better, Measure
 from tilestep.upscaler.evaluation.runner import Result
 
+STEPS_COLUMN = "steps"
 SECONDS_COLUMN = "s/MP"
 BETTER_WORDS: dict[Better, str] = {"higher": "higher is better", "lower": "lower is better", "one": "1 is the original"}
 
@@ -21,14 +22,15 @@ BETTER_WORDS: dict[Better, str] = {"higher": "higher is better", "lower": "lower
 class Row:
     """One method in one condition: the mean of each measure over all pictures, or why there is none.
 
-    `seconds_per_megapixel` counts output pixels. A method that failed on any picture has no means: they would be means
-    over other pictures than everyone else's.
+    `steps` is the mean number of denoising steps per tile, `seconds_per_megapixel` counts output pixels. A method that
+    failed on any picture has no means: they would be means over other pictures than everyone else's.
     """
 
     condition: str
     method: str
     pictures: int
     means: dict[str, float]
+    steps: float
     seconds_per_megapixel: float
     note: str
     problem: str
@@ -49,7 +51,7 @@ def text_tables(rows: Sequence[Row], measures: Sequence[Measure]) -> str:
         cells = [_header(measures), *(_cells(row, measures) for row in members)]
         widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]) - 1)]
         lines = ["  ".join(_aligned(line, widths)).rstrip() for line in cells]
-        parts.append("\n".join([f"{condition} ({members[0].pictures} pictures)", *lines]))
+        parts.append("\n".join([_title(condition, members), *lines]))
     return "\n\n".join([*parts, legend(measures)])
 
 
@@ -62,7 +64,7 @@ def markdown_tables(rows: Sequence[Row], measures: Sequence[Measure]) -> str:
         lines = [
             f"| {' | '.join(_escaped(line))} |" for line in (header, rule, *(_cells(r, measures) for r in members))
         ]
-        parts.append("\n".join([f"## {condition} ({members[0].pictures} pictures)", "", *lines]))
+        parts.append("\n".join([f"## {_title(condition, members)}", "", *lines]))
     return "\n\n".join(["# Evaluation", *parts, legend(measures)]) + "\n"
 
 
@@ -73,7 +75,12 @@ def legend(measures: Sequence[Measure]) -> str:
         for better, text in BETTER_WORDS.items()
         if (names := [measure.name for measure in measures if measure.better == better])
     ]
-    return "; ".join([*words, f"{SECONDS_COLUMN}: seconds per output megapixel, file to file"]) + "."
+    return (
+        "; ".join(
+            [*words, f"{STEPS_COLUMN}: denoising steps per tile", f"{SECONDS_COLUMN}: seconds per output megapixel"]
+        )
+        + "."
+    )
 
 
 def csv_table(results: Sequence[Result], measures: Sequence[Measure]) -> str:
@@ -81,10 +88,10 @@ def csv_table(results: Sequence[Result], measures: Sequence[Measure]) -> str:
     names = [measure.name for measure in measures]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["picture", "condition", "method", *names, "seconds", "megapixels", "note", "problem"])
+    writer.writerow(["picture", "condition", "method", *names, "steps", "seconds", "megapixels", "note", "problem"])
     for result in results:
         numbers = [result.values.get(name, math.nan) for name in names]
-        numbers += [math.nan, math.nan] if result.failed else [result.seconds, result.megapixels]
+        numbers += [math.nan] * 3 if result.failed else [result.steps, result.seconds, result.megapixels]
         cells = ["" if math.isnan(number) else f"{number:.6g}" for number in numbers]
         writer.writerow([result.picture, result.condition, result.method, *cells, result.note, result.problem])
     return text.getvalue()
@@ -108,11 +115,12 @@ def _row(condition: str, method: str, group: Sequence[Result]) -> Row:
     problems = [result.problem for result in group if result.problem]
     if failed:
         problem = f"failed on {len(failed)} of {len(group)}: {failed[0].problem}"
-        return Row(condition, method, len(group), {}, math.nan, "", problem)
+        return Row(condition, method, len(group), {}, math.nan, math.nan, "", problem)
     means = {name: fmean(result.values[name] for result in group) for name in group[0].values}
     seconds = sum(result.seconds for result in group) / sum(result.megapixels for result in group)
+    steps = fmean(result.steps for result in group)
     note = ", ".join(dict.fromkeys(result.note for result in group if result.note))
-    return Row(condition, method, len(group), means, seconds, note, problems[0] if problems else "")
+    return Row(condition, method, len(group), means, steps, seconds, note, problems[0] if problems else "")
 
 
 def _by_condition(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
@@ -120,14 +128,19 @@ def _by_condition(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     return [(name, [row for row in rows if row.condition == name]) for name in names]
 
 
+def _title(condition: str, rows: Sequence[Row]) -> str:
+    count = rows[0].pictures
+    return f"{condition} ({count} {'picture' if count == 1 else 'pictures'})"
+
+
 def _header(measures: Sequence[Measure]) -> list[str]:
-    return ["method", *(measure.name for measure in measures), SECONDS_COLUMN, ""]
+    return ["method", *(measure.name for measure in measures), STEPS_COLUMN, SECONDS_COLUMN, ""]
 
 
 def _cells(row: Row, measures: Sequence[Measure]) -> list[str]:
     numbers = [_number(row.means.get(measure.name, math.nan), measure.decimals) for measure in measures]
     remark = "; ".join(filter(None, (row.note, row.problem)))
-    return [row.method, *numbers, _number(row.seconds_per_megapixel, 2), remark]
+    return [row.method, *numbers, _number(row.steps, 2), _number(row.seconds_per_megapixel, 2), remark]
 
 
 def _number(value: float, decimals: int) -> str:
