@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
@@ -145,13 +146,24 @@ class TestWhatIsRead:
         path = saved(tmp_path, name, noise(50, 41), progressive=name == "b.jpg", subsampling=0)
         assert (read_all(path) == np.asarray(Image.open(path))).all()
 
-    def test_an_interlaced_png_is_read_through_a_temporary_file(self, tmp_path: Path) -> None:
-        pixels = noise(1, 1)
-        rows = b"\0" + pixels.tobytes()
-        head = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 1)
-        (tmp_path / "x.png").write_bytes(png_file((b"IHDR", head), (b"IDAT", zlib.compress(rows))))
-        assert not probe(tmp_path / "x.png").streams_in_order
+    def test_premultiplied_colours_are_made_straight(self, tmp_path: Path) -> None:
+        pixels = np.full((8, 8, 4), (200, 100, 50, 128), np.uint8)
+        pyvips.Image.new_from_array(pixels, interpretation="srgb").tiffsave(str(tmp_path / "x.tif"), premultiply=True)
+        assert np.abs(read_all(tmp_path / "x.tif").astype(int) - pixels).max() <= 2
+
+    @pytest.mark.parametrize("options", [{"interlace": True}, {}])
+    def test_interlaced_and_plain_png_read_the_same(self, tmp_path: Path, options: dict[str, bool]) -> None:
+        pixels = noise(21, 34, 4)
+        pyvips.Image.new_from_array(pixels, interpretation="srgb").pngsave(str(tmp_path / "x.png"), **options)
+        assert probe(tmp_path / "x.png").streams_in_order == (not options)
         assert (read_all(tmp_path / "x.png") == pixels).all()
+
+    @pytest.mark.parametrize("options", [{"tile": True}, {"bigtiff": True}, {"tile": True, "pyramid": True}])
+    def test_tiles_large_offsets_and_pyramids_of_tiff(self, tmp_path: Path, options: dict[str, bool]) -> None:
+        pixels = noise(300, 280)
+        path = str(tmp_path / "x.tif")
+        pyvips.Image.new_from_array(pixels, interpretation="srgb").tiffsave(path, **options)
+        assert (read_all(tmp_path / "x.tif") == pixels).all()
 
     def test_a_tiff_thumbnail_page_is_passed_over(self, tmp_path: Path) -> None:
         pixels = noise(20, 20)

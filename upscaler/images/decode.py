@@ -102,7 +102,7 @@ def _load(info: PictureInfo, strict: bool) -> pyvips.Image:
 
 
 def _plain(image: pyvips.Image, info: PictureInfo) -> pyvips.Image:
-    """One or three bands of colour and at most one of alpha."""
+    """One or three bands of colour and at most one of alpha, which libvips itself makes straight."""
     if (image.width, image.height) != (info.stored_width, info.stored_height):
         raise InputError(f"{info.path}: the file contradicts itself about its size. Save it again.")
     colours = {"grey": 1, "cmyk": 4}.get(info.colour, 3)
@@ -113,7 +113,4 @@ def _plain(image: pyvips.Image, info: PictureInfo) -> pyvips.Image:
     if info.colour == "cmyk":
         depth = 16 if image.format == "ushort" else 8
         image = image.icc_transform("srgb", embedded=True, input_profile="cmyk", depth=depth)
-    if info.premultiplied:
-        top = 65535 if image.format == "ushort" else 255
-        image = image.unpremultiply(max_alpha=top).rint().cast(image.format)
     return image

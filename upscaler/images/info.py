@@ -70,7 +70,6 @@ class PictureInfo:
     orientation: int = 1
     animated: bool = False
     stored_in_order: bool = True
-    premultiplied: bool = False
     page: int = 0
     tables: JpegTables | None = None
     metadata: Metadata = field(default_factory=Metadata)

@@ -50,7 +50,6 @@ def read_tiff(path: Path, file: BinaryIO) -> PictureInfo:
         has_alpha=has_alpha,
         orientation=orientation if 1 <= orientation <= 8 else exif.UPRIGHT,
         animated=len(pages) > 1,
-        premultiplied=has_alpha and page.number(_EXTRA, _UNASSOCIATED) == _ASSOCIATED,
         page=number,
         metadata=Metadata(
             exif=exif.block_of_tags(tags) if tags else None,
