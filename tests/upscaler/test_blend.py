@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tilestep.upscaler.tiling.blend import axis_weights, ramp
 from tilestep.upscaler.tiling.canvas import Canvas
 from tilestep.upscaler.tiling.fixed import FixedPixels, decode, encode

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tilestep.upscaler.diffusion.immerkaer import noise_estimate
 from tilestep.upscaler.diffusion.noise import noise_field
 
