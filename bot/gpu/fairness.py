@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tilestep.bot.gpu.ring import Ring
 from tilestep.bot.gpu.task import Claim, Flow
@@ -24,6 +24,8 @@ Guild = int | str
 Member = int | str
 
 REMEMBERED_FLOWS = 4096
+SHORTEST_QUANTUM_US = 1_000
+LONGEST_QUANTUM_US = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class FairSettings:
 
     `slice_quanta`: length of a guild's and a member's turn. `aging_us`: device time after which a waiting job counts as
     one priority higher. `rider_debt_quanta`: how far work that rode along in another's step may go into debt.
+    `follow_steps`: the quantum follows the cost of denoising steps.
     """
 
     kind_weights: Mapping[str, int] = field(default_factory=dict)
@@ -41,6 +44,7 @@ class FairSettings:
     slice_quanta: int = 4
     aging_us: int = 60_000_000
     rider_debt_quanta: int = 16
+    follow_steps: bool = False
 
     def __post_init__(self) -> None:
         weights = [*self.kind_weights.values(), *self.guild_weights.values(), *self.member_weights.values()]
@@ -86,6 +90,7 @@ class FairPolicy:
         self.settings = settings or FairSettings()
         self.served_us = 0
         self._quantum_us = self.settings.quantum_us
+        self._followed = False
         self._kinds: Ring[str] = Ring(self._quantum_us)
         self._branches: dict[str, _Branch] = {}
         self._claims: dict[int, Claim] = {}
@@ -109,6 +114,13 @@ class FairPolicy:
             for ring in (branch.guilds, *branch.members.values()):
                 if ring is not None:
                     ring.quantum_us = self._slice_us
+
+    def observe_step(self, cost_us: int) -> None:
+        """A denoising step cost so much; the quantum may follow, smoothed."""
+        if self.settings.follow_steps:
+            cost_us = min(max(cost_us, SHORTEST_QUANTUM_US), LONGEST_QUANTUM_US)
+            self.set_quantum(cost_us if not self._followed else (7 * self._quantum_us + cost_us) // 8)
+            self._followed = True
 
     def used_us(self) -> dict[tuple[str, Flow], int]:
         """Device time by kind and flow, of the flows served last."""
@@ -135,6 +147,12 @@ class FairPolicy:
         guilds = {work.claim.flow.guild for work in place.works.values()}
         if place.guild not in guilds:
             self._move(claim.kind, branch, place, claim.flow.member)
+
+    def reclaim(self, claim: Claim) -> None:
+        """A backlogged job has another priority now."""
+        self._claims[claim.job] = claim
+        works = self._branches[claim.kind].places[claim.flow.member].works
+        works[claim.job] = replace(works[claim.job], claim=claim)
 
     def pick(self) -> Claim | None:
         """Whose step comes next; None when nothing is backlogged."""

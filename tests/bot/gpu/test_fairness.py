@@ -51,7 +51,7 @@ flows = st.lists(
 def test_at_every_level_shares_are_right_within_a_turn_plus_a_step(flows, quantum, slice_quanta, data):
     weights = data.draw(st.dictionaries(st.integers(0, 3), st.integers(1, 4)))
     kinds = data.draw(st.dictionaries(st.sampled_from(["image", "upscale"]), st.integers(1, 4)))
-    fair = FairPolicy(FairSettings(kinds, weights, {}, quantum, slice_quanta))
+    fair = FairPolicy(FairSettings(kinds, weights, quantum_us=quantum, slice_quanta=slice_quanta))
     jobs = [Claim(job, Flow(guild, job), kind) for job, (kind, guild, _) in enumerate(flows)]
     backlog(fair, *jobs)
     total = defaultdict(Counter)

@@ -23,7 +23,7 @@ needs = st.builds(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(st.lists(needs, max_size=12), st.data())
 def test_whatever_is_admitted_no_step_of_it_leaves_the_budget(wanted, data):
     admission = Admission(100)
