@@ -9,7 +9,9 @@
 | `t` | time, (N,) in (0, 1]; 1 is pure noise |
 
 Everything runs at the low resolution: high-resolution tensors enter by pixel-unshuffle and leave by pixel-shuffle.
-Plain 3x3 convolutions without normalisation, so that no statistic of a whole tile can show as a seam.
+Plain 3x3 convolutions without normalisation, so that no statistic of a whole tile can show as a seam. Without it the
+scales must be right from the start: features of about 1, where SiLU bends. So pictures enter stretched around grey, and
+heads speak in units of `REGRESSOR_UNIT`; with features of 0.01 the network is all but linear and learns nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from torch import Tensor, nn
 SCALE = 2
 IMAGE_CHANNELS = 3
 CORRUPTIONS = 2
+INPUT_STRETCH = 4.0
+REGRESSOR_UNIT = 0.1
 
 
 @dataclass(frozen=True)
@@ -57,14 +61,12 @@ def upsample_bicubic(lr: Tensor) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(silu(conv(x))); the second convolution starts at zero, so that a new block changes nothing."""
+    """x + conv(silu(conv(x))); `gain` says how much a new block adds, 0 nothing."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, gain: float = 0.5) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+        self.conv1 = _conv(width, width)
+        self.conv2 = _conv(width, width, gain=gain)
 
     def forward(self, x: Tensor) -> Tensor:
         changed: Tensor = self.conv2(F.silu(self.conv1(x)))
@@ -80,11 +82,11 @@ class Regressor(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         width = config.width
-        self.stem = nn.Conv2d(IMAGE_CHANNELS + CORRUPTIONS, width, 3, padding=1)
+        self.stem = _conv(IMAGE_CHANNELS + CORRUPTIONS, width)
         self.shallow_blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(config.shallow_blocks)))
-        self.shallow_head = _head(width)
-        self.deep_blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(config.deep_blocks)))
-        self.deep_head = _head(width)
+        self.shallow_head = _conv(width, IMAGE_CHANNELS * SCALE**2, gain=0)
+        self.deep_blocks = nn.Sequential(*(ResidualBlock(width, gain=0) for _ in range(config.deep_blocks)))
+        self.deep_head = _conv(width, IMAGE_CHANNELS * SCALE**2, gain=0)
 
     def shallow(self, lr: Tensor, corruption: Tensor) -> Regression:
         """The early exit."""
@@ -106,7 +108,8 @@ class Regressor(nn.Module):
 
     @staticmethod
     def _enlarge(lr: Tensor, features: Tensor, head: nn.Module) -> Regression:
-        return Regression(upsample_bicubic(lr) + F.pixel_shuffle(head(features), SCALE), features)
+        correction = F.pixel_shuffle(head(features), SCALE) * REGRESSOR_UNIT
+        return Regression(upsample_bicubic(lr) + correction, features)
 
 
 class TimeBlock(nn.Module):
@@ -137,24 +140,22 @@ class Denoiser(nn.Module):
         width, inner, folded = config.denoiser_width, 2 * config.denoiser_width, IMAGE_CHANNELS * SCALE**2
         self.time_features = config.time_features
         self.time = nn.Sequential(nn.Linear(config.time_features, config.time_features), nn.SiLU())
-        self.fold = nn.Conv2d(IMAGE_CHANNELS + CORRUPTIONS + folded + config.width, width, 3, padding=1)
-        self.stem = nn.Conv2d(folded, width, 3, padding=1)
+        self.fold = _conv(IMAGE_CHANNELS + CORRUPTIONS + folded + config.width, width)
+        self.stem = _conv(folded, width)
         self.before = self._blocks(width, config.outer_blocks)
         self.down = nn.Conv2d(width, inner, 2, stride=2)
         self.inside = self._blocks(inner, config.inner_blocks)
         self.up = nn.Conv2d(inner, width * 4, 1)
         self.after = self._blocks(width, config.outer_blocks)
-        self.head = nn.Conv2d(width, folded, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        self.head = _conv(width, folded, gain=0)
 
     def _blocks(self, width: int, count: int) -> nn.ModuleList:
         return nn.ModuleList(TimeBlock(width, self.time_features) for _ in range(count))
 
     def condition(self, lr: Tensor, corruption: Tensor, regression: Regression) -> Tensor:
         """Everything known before the first step, computed once per tile."""
-        g = F.pixel_unshuffle(regression.g - upsample_bicubic(lr), SCALE)
-        folded: Tensor = self.fold(torch.cat([_with_planes(lr, corruption), g * 8, regression.features], 1))
+        g = F.pixel_unshuffle(regression.g - upsample_bicubic(lr), SCALE) / REGRESSOR_UNIT
+        folded: Tensor = self.fold(torch.cat([_with_planes(lr, corruption), g, regression.features], 1))
         return folded
 
     def forward(self, z: Tensor, t: Tensor, condition: Tensor) -> Tensor:
@@ -190,11 +191,14 @@ def time_embedding(t: Tensor, features: int) -> Tensor:
 
 def _with_planes(lr: Tensor, corruption: Tensor) -> Tensor:
     planes = corruption.to(lr.dtype)[:, :, None, None].expand(-1, -1, *lr.shape[-2:])
-    return torch.cat([lr, planes], 1)
+    return torch.cat([(lr - 0.5) * INPUT_STRETCH, planes], 1)
 
 
-def _head(width: int) -> nn.Conv2d:
-    head = nn.Conv2d(width, IMAGE_CHANNELS * SCALE**2, 3, padding=1)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)  # type: ignore[arg-type]
-    return head
+def _conv(inputs: int, outputs: int, gain: float = 1.0) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the variance of what it sees, times `gain` squared."""
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    with torch.no_grad():
+        conv.weight.mul_(gain)
+    return conv

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stages", nargs="+", choices=STAGE_NAMES, default=list(STAGE_NAMES), help="what to train")
     parser.add_argument("--batch-size", type=int, default=16, help="crops a step (default 16)")
     parser.add_argument("--crop", type=int, default=32, help="side of a crop in low-resolution pixels (default 32)")
-    parser.add_argument("--learning-rate", type=float, default=2e-3, help="peak learning rate (default 0.002)")
+    parser.add_argument("--learning-rate", type=float, help="peak learning rate (default: by stage, 0.005 or 0.0015)")
     parser.add_argument("--extra-loss", metavar="MODULE:FUNCTION", help="loss on pictures in [-1, 1] for the denoiser")
     parser.add_argument("--extra-weight", type=float, default=1.0, help="weight of the extra loss (default 1)")
     parser.add_argument("--seed", type=int, default=0)

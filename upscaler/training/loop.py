@@ -99,7 +99,7 @@ class Trainer:
 
     def _train_step(self, batch: Batch, done_share: float) -> dict[str, Tensor]:
         state, progress = self.state, self.state.progress
-        rate = learning_rate(self.settings.learning_rate, progress.step, done_share)
+        rate = learning_rate(self.settings.peak_rate(progress.stage), progress.step, done_share)
         generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + progress.samples)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             losses = stage_loss(progress.stage, state.network, self.diffusion, batch, generator, self.extra)

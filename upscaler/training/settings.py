@@ -13,6 +13,7 @@ from tilestep.upscaler.model.network import NetworkConfig
 from tilestep.upscaler.training.stages import STAGES, PictureLoss
 
 STAGE_SHARES = {"shallow": 0.25, "deep": 0.40, "denoiser": 0.35}
+PEAK_RATES = {"shallow": 5e-3, "deep": 1.5e-3, "denoiser": 1.5e-3}
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class TrainSettings:
     stages: tuple[str, ...] = STAGES
     batch_size: int = 16
     low_px: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float | None = None
     seed: int = 0
     device: str = "auto"
     workers: int = 1
@@ -54,6 +55,10 @@ class TrainSettings:
             raise OptionError(
                 "Minutes, steps and batch size must be positive, the crop an even number of at least 16 pixels."
             )
+
+    def peak_rate(self, stage: str) -> float:
+        """The highest learning rate of a stage; the whole network bears less than its first blocks alone."""
+        return self.learning_rate or PEAK_RATES[stage]
 
     def done_share(self, stage: str, seconds: float, steps: int) -> float:
         """How much of a stage is over after so many seconds and steps of it, 0 to 1 and beyond."""
