@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import logging
 import os
 import signal
@@ -32,6 +33,8 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command: 0 when all was done, 2 when something was not, 130 when interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     logging.getLogger("pyvips").addHandler(logging.NullHandler())
     before = signal.signal(signal.SIGTERM, _stop)
     try:
@@ -52,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except OSError as error:
         _forget_output()
-        return _fail(f"tilestep {arguments[0]}: {error}", FAILED)
+        where = error.filename or "standard output"
+        return _fail(f"tilestep {arguments[0]}: {where}: {error.strerror or error}", FAILED)
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -80,9 +80,9 @@ def run(args: argparse.Namespace) -> int:
     targets = name_results(pictures, args.output, args.scale, args.format)
     maps = _map_names(pictures, targets, args.map)
     model, options = _prepare(args)
-    done, failed = 0, len(failures)
+    done, failed, sources = 0, len(failures), {path.resolve() for path in pictures}
     for source, target, map_path in zip(pictures, targets, maps, strict=True):
-        result = _upscale(Job(source, target, replace(options, map_path=map_path)), model, set(pictures))
+        result = _upscale(Job(source, target, replace(options, map_path=map_path)), model, sources)
         done, failed = done + bool(result), failed + (result is None)
     if done + failed > 1:
         print(f"{done} upscaled, {failed} failed, {time.perf_counter() - started:.1f} s")
@@ -112,13 +112,13 @@ def _prepare(args: argparse.Namespace) -> tuple[LoadedModel, UpscaleOptions]:
     )
 
 
-def _upscale(job: Job, model: LoadedModel, pictures: set[Path]) -> UpscaleResult | None:
+def _upscale(job: Job, model: LoadedModel, sources: set[Path]) -> UpscaleResult | None:
     """One picture, with its lines for the person; None when it failed."""
     from tilestep.upscaler.cli.progress import TileBar
     from tilestep.upscaler.upscale import upscale_file
 
     try:
-        if job.target in pictures:
+        if job.target.resolve() in sources:
             raise OptionError(f"{job.target} is one of the pictures: choose another folder for the results.")
         with TileBar(job.source.name) as bar:
             result = upscale_file(job.source, job.target, model, job.options, bar)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,7 @@ def _load(info: PictureInfo, strict: bool) -> pyvips.Image:
     A JPEG whose data ends early but neatly only makes libjpeg warn, and fill the rest with grey: so warnings count.
     """
     common = {"access": "sequential", "fail_on": "warning" if strict and info.format == "jpeg" else "error"}
-    path = str(info.path)
+    path = os.fsencode(info.path)
     if info.format == "png":
         return pyvips.Image.pngload(path, unlimited=True, **common)
     if info.format == "jpeg":

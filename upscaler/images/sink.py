@@ -97,13 +97,13 @@ class PictureSink:
 
     def abort(self) -> None:
         """Removes what was written, if the file is not finished; safe to call at any time."""
-        self._pool.shutdown(cancel_futures=True)
-        self._pending.clear()
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
-            self._file = None
             self._temporary.unlink(missing_ok=True)
+            self._file = None
+        self._pending.clear()
+        self._pool.shutdown(cancel_futures=True)
 
     def __enter__(self) -> PictureSink:
         return self

@@ -10,6 +10,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from tilestep.upscaler.images import libvips
 from tilestep.upscaler.images.decode import Decoder, Pixels
 from tilestep.upscaler.images.info import PictureInfo
 from tilestep.upscaler.images.probe import ReadLimits, probe
@@ -27,7 +28,8 @@ class PictureSource:
 
     Grey is three equal channels (`is_grey`), palettes are resolved, CMYK is converted to sRGB (`converted`), all other
     values are as they are. Files that cannot be read in order are first unpacked into a temporary file in `folder` (the
-    system's choice by default). Use as a context manager, or call `close`.
+    system's choice by default); to unpack interlaced PNG, WebP and progressive JPEG their decoders hold the whole
+    picture once, in 1 to 4 times as many bytes as it has samples. Use as a context manager, or call `close`.
     """
 
     def __init__(self, info: PictureInfo, folder: Path | None = None) -> None:
@@ -41,6 +43,9 @@ class PictureSource:
         self.converted = info.colour == "cmyk"
         self._rows = _Window(decoder, info.orientation) if info.streams_in_order else None
         self._spool = None if info.streams_in_order else Spool(decoder, info.orientation, folder)
+        if self._spool:
+            del decoder
+            libvips.release_memory()
 
     def ready(self, stop: int) -> bool:
         """Always: a file can be read at any time."""
