@@ -32,7 +32,7 @@ def tiny_model(trained: bool = True, read: int = 32, halo: int = 8, dtype: torch
     torch.manual_seed(7)
     network = TileNetwork(SMALL).eval().requires_grad_(False)
     for name, weight in network.named_parameters() if trained else ():
-        gain = 0.05 if "_head" in name else 0.7
+        gain = 0.5 if "_head" in name else 0.7
         torch.nn.init.normal_(weight, std=gain / weight[0].numel() ** 0.5 if weight.dim() > 1 else 0.0)
     descriptor = ModelDescriptor(SMALL, ProcessConfig(), read_px=read, shallow_read_px=read, halo_px=halo, overlap_px=4)
     return LoadedModel(network.to(dtype), ResidualDiffusion(ProcessConfig()), descriptor, torch.device("cpu"), dtype)
