@@ -1,9 +1,5 @@
 """The GPU scheduler on an event loop: admit, start, tell. Whose step comes next is decided in `lease`, by `fairness`.
 
-    async with GpuScheduler() as gpu:
-        images = await gpu.run_pipeline(pipe, flow=Flow(guild_id, member_id), prompt="a lighthouse")
-        larger = await gpu.upscale(images[0], flow=Flow(guild_id, member_id))
-
 Nothing here touches the device, imports torch, or waits for a thread: the host's event loop goes on.
 """
 
@@ -14,7 +10,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from tilestep.bot.gpu.device import Device, open_device
 from tilestep.bot.gpu.errors import DoesNotFit, JobCancelled, SchedulerClosed
@@ -57,7 +53,7 @@ class StepScheduler:
         self._open = self._paused = False
         self._install(device or Device())
 
-    async def __aenter__(self) -> StepScheduler:
+    async def __aenter__(self) -> Self:
         settings = self.settings
         if not self._device_given:
             name, budget_bytes = settings.device, settings.budget_bytes
@@ -88,7 +84,15 @@ class StepScheduler:
 
     async def run(self, task: Task[T], flow: Flow, priority: int = 0, size: float = 1.0) -> T:
         """Submits and awaits; being cancelled cancels the job."""
-        return await self._finish(self.submit(task, flow, priority, size))
+        return await self.finish(self.submit(task, flow, priority, size))
+
+    async def finish(self, handle: JobHandle[T]) -> T:
+        """Awaits a job; being cancelled cancels it."""
+        try:
+            return await handle
+        except asyncio.CancelledError:
+            handle.cancel()
+            raise
 
     def add_shared(self, name: str, build: Callable[[StepGate], SharedTask], need: MemoryNeed | None = None) -> None:
         """Makes a shared task known; it is built in a thread of its own when its first job comes.
@@ -110,9 +114,10 @@ class StepScheduler:
         priority: int = 0,
         size: float = 1.0,
         on_progress: OnProgress | None = None,
+        label: str | None = None,
     ) -> JobHandle[Any]:
-        """Accepts an order for the shared task of this name; raises as `submit` does."""
-        return self._enter(kind or name, flow, priority, name, MemoryNeed(), order, name, size, on_progress)
+        """Accepts an order for the shared task of this name; raises as `submit` does. `label`: the name of the job."""
+        return self._enter(kind or name, flow, priority, label or name, MemoryNeed(), order, name, size, on_progress)
 
     def keep_weights(self, name: str, need: MemoryNeed, evict: Callable[[], None] | None = None) -> None:
         """These weights stay on the device. `evict` takes them off it, called in a step when the room is needed."""
@@ -206,13 +211,6 @@ class StepScheduler:
         self.device = device
         self._admission = Admission(device.budget_bytes)
         self._lease = Lease(self._policy, device.clock, self.settings.grace_ms, self.settings.lease_log)
-
-    async def _finish(self, handle: JobHandle[T]) -> T:
-        try:
-            return await handle
-        except asyncio.CancelledError:
-            handle.cancel()
-            raise
 
     def _enter(
         self,
@@ -394,11 +392,3 @@ class StepScheduler:
     def _left_ms(self, job: Job) -> float | None:
         gpu_ms = self._lease.used(job.account)[0] if job.account else 0.0
         return self._costs.left_ms(job.name, job.size, gpu_ms, job.progress)
-
-
-class GpuScheduler(StepScheduler):
-    """The GPU of a bot: any diffusers pipeline and the upscaler, step by step."""
-
-    async def __aenter__(self) -> GpuScheduler:
-        await super().__aenter__()
-        return self

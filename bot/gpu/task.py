@@ -57,7 +57,7 @@ class SharedStep:
     phase: Phase = "tiles"
     progress: Mapping[int, Progress] = field(default_factory=dict)
     results: Mapping[int, Any] = field(default_factory=dict)
-    errors: Mapping[int, Exception] = field(default_factory=dict)
+    errors: Mapping[int, BaseException] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ def load_component(
     found = getattr(importlib.import_module(library), class_name, None)
     if found is None:
         return None
-    key = "dtype" if library == "transformers" else "torch_dtype"
-    options = {key: torch_dtype(plan), "variant": variant, "local_files_only": True}
-    module = found.from_pretrained(folder, subfolder=name, **options)
+    module = found.from_pretrained(
+        folder, subfolder=name, dtype=torch_dtype(plan), variant=variant, local_files_only=True
+    )
     assert isinstance(module, nn.Module)
     if component_role(name, library) != "text encoder":
         module.to(device)
@@ -56,7 +56,7 @@ def assemble(
     """The pipeline from its modules and what else lies in `folder`, which is small (of this `variant`)."""
     with gate.step("load"):
         pipe = AutoPipelineForText2Image.from_pretrained(
-            folder, torch_dtype=torch_dtype(plan), variant=variant, local_files_only=True, **modules
+            folder, dtype=torch_dtype(plan), variant=variant, local_files_only=True, **modules
         )
     return lay_out(pipe, model, plan, sizes, device, gate)
 

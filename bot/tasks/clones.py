@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -45,8 +46,8 @@ def set_method(clone: Any, name: str, function: Callable[..., Any]) -> None:
     """
     clone_ref = weakref.ref(clone)
 
-    @functools.wraps(getattr(clone, name))
     def method(*args: Any, **kwargs: Any) -> Any:
         return function(clone_ref(), *args, **kwargs)
 
+    method.__dict__["__signature__"] = inspect.signature(getattr(clone, name))
     clone.__dict__[name] = method

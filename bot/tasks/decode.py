@@ -15,13 +15,16 @@ from tilestep.bot.tasks.turns import Turns
 
 logger = logging.getLogger(__name__)
 
+MIN_TILE_LATENTS = 8
+
 
 def private_vae(vae: Any, turns: Turns, tile_px: int | None = None) -> Any:
     """A clone of a VAE whose decoder waits for its turn before each call.
 
     The VAE's own tiling, slicing and blending stay as they are, so the picture is the one that it makes alone.
-    `tile_px` sets its tiling, for the clone only. Pipelines that cast the VAE in the middle of a run (SDXL in float16)
-    cast a copy of the weights, so that two requests never change the weights below each other.
+    `tile_px` sets its tiling, for the clone only; when the device has no memory left for a tile, tiles are halved.
+    Pipelines that cast the VAE in the middle of a run (SDXL in float16) cast a copy of the weights, so that two
+    requests never change the weights below each other.
     """
     clone: Any = shallow_clone(vae)
     pieces = _Pieces(turns)
@@ -30,10 +33,16 @@ def private_vae(vae: Any, turns: Turns, tile_px: int | None = None) -> Any:
         set_tiling(clone, tile_px)
 
     def decode(self: Any, z: Any, *args: Any, **kwargs: Any) -> Any:
-        pieces.begin(piece_count(self, tuple(z.shape)))
-        result = type(vae).decode(self, z, *args, **kwargs)
-        pieces.end()
-        return result
+        while True:
+            pieces.begin(piece_count(self, tuple(z.shape)))
+            try:
+                result = type(vae).decode(self, z, *args, **kwargs)
+            except torch.OutOfMemoryError:
+                if not shrink_tiles(self, tuple(z.shape)):
+                    raise
+            else:
+                pieces.end()
+                return result
 
     def to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
         source = vae if _is_already(vae, *args, *kwargs.values()) else copy.deepcopy(vae).to(*args, **kwargs)
@@ -76,6 +85,21 @@ def piece_count(vae: Any, latent_shape: tuple[int, ...]) -> int:
         return images
     stride = int(tile * (1 - overlap))
     return images * math.prod(math.ceil(side / stride) for side in latent_shape[-2:])
+
+
+def shrink_tiles(vae: Any, latent_shape: tuple[int, ...]) -> bool:
+    """Halves the tiles below what latents of this shape are decoded in now; False when they are as small as can be."""
+    latent = getattr(vae, "tile_latent_min_size", None)
+    if latent is not None:
+        scale, now_px = _side(vae.tile_sample_min_size) // latent, _side(vae.tile_sample_min_size)
+    else:
+        scale, now_px = getattr(vae, "spatial_compression_ratio", 8), getattr(vae, "tile_sample_min_height", 0)
+    whole_px = max(latent_shape[-2:]) * scale
+    tile_px = (min(now_px, whole_px) if getattr(vae, "use_tiling", False) else whole_px) // 2
+    if tile_px < MIN_TILE_LATENTS * scale or not set_tiling(vae, tile_px):
+        return False
+    logger.warning("Out of memory while decoding: trying again with tiles of %d pixels", tile_px)
+    return True
 
 
 class _Pieces:

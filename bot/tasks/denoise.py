@@ -44,7 +44,7 @@ class StepEnds:
 
         def on_step_end(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             changed = inner(pipe, step, timestep, tensors) if inner else tensors
-            self._ended(step + 1, self._timesteps())
+            ended(self._turns, step + 1, self._timesteps())
             return tensors if changed is None else changed
 
         arguments["callback_on_step_end"] = on_step_end
@@ -57,7 +57,7 @@ class StepEnds:
         def callback(step: int, timestep: Any, latents: Any) -> None:
             if inner and step % interval == 0:
                 inner(step, timestep, latents)
-            self._ended(step + 1, math.ceil(self._timesteps() / order))
+            ended(self._turns, step + 1, math.ceil(self._timesteps() / order))
 
         arguments["callback"] = callback
         if has_interval:
@@ -72,20 +72,22 @@ class StepEnds:
             self._watch(sampler)
 
     def _watch(self, sampler: Any) -> None:
-        done = 0
+        turns, done = self._turns, 0
 
         def step(self_: Any, *args: Any, **kwargs: Any) -> Any:
             nonlocal done
             result = type(self_).step(self_, *args, **kwargs)
             done += 1
-            self._ended(done, len(self_.timesteps))
+            ended(turns, done, len(self_.timesteps))
             return result
 
         set_method(sampler, "step", step)
 
-    def _ended(self, done: int, total: int) -> None:
-        self._turns.progress(min(done, total), total, "denoise")
-        self._turns.take("denoise" if done < total else "decode")
+
+def ended(turns: Turns, done: int, total: int) -> None:
+    """The next turn, which is for decoding after the last denoising step."""
+    turns.progress(min(done, total), total, "denoise")
+    turns.take("denoise" if done < total else "decode")
 
 
 def progress_bar(turns: Turns, iterable: Any = None, total: int | None = None) -> Any:

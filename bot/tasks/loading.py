@@ -77,8 +77,8 @@ def errors_in_words(model: str) -> Iterator[None]:
         raise
     except Exception as error:
         logger.debug("Loading %s failed", model, exc_info=True)
-        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ModelError(f"{model} cannot be loaded: {first_line}") from error
+        lines = [line for line in str(error).strip().splitlines() if not line.endswith("traceback):")]
+        raise ModelError(f"{model} cannot be loaded: {lines[0] if lines else type(error).__name__}") from error
 
 
 def read_index(source: ModelSource, model: str) -> tuple[ModelIndex, Any]:

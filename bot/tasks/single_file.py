@@ -44,7 +44,7 @@ def load_single_file(
     half: DType = "bfloat16" if "transformer" in index.components else "float16"
     dtype = torch_dtype(MemoryPlan("float32" if device.startswith("cpu") else half))
     with gate.step("load"):
-        pipe = kind.from_single_file(str(path), config=str(config), torch_dtype=dtype, local_files_only=True)
+        pipe = kind.from_single_file(str(path), config=str(config), dtype=dtype, local_files_only=True)
     sizes = sizes_of(pipe)
     plan = plan_memory(sizes, budget_bytes, device, str(path))
     if torch_dtype(plan) != dtype:

@@ -5,10 +5,10 @@ import threading
 
 from tilestep.bot.gpu.clock import ManualClock
 from tilestep.bot.gpu.device import Device
+from tilestep.bot.gpu.facade import GpuScheduler
 from tilestep.bot.gpu.fairness import FairSettings
 from tilestep.bot.gpu.memory import MemoryNeed
 from tilestep.bot.gpu.options import GpuSettings
-from tilestep.bot.gpu.scheduler import GpuScheduler
 from tilestep.bot.gpu.task import Flow, Task
 
 PATIENT_MS = 10_000

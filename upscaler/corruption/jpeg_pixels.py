@@ -24,7 +24,7 @@ SEARCH_FREQUENCIES = 20
 LEAST_EVIDENCE = 40.0
 LEAST_MEAN_EVIDENCE = 0.1
 LEAST_FREE_EVIDENCE = 100.0
-LEAST_MEAN_FREE_EVIDENCE = 0.3
+LEAST_MEAN_FREE_EVIDENCE = 0.8
 FREE_STEP_COST = 3.0
 LEAST_STEP_EVIDENCE = 20.0
 LEAST_KNOWN_STEPS = 6
@@ -75,8 +75,12 @@ class Evidence:
         return best
 
     def free_total(self) -> float:
-        """The sum over frequencies for the likeliest table of any steps, less the cost of choosing each freely."""
-        return float((self.by_step.max(axis=1) - FREE_STEP_COST).sum())
+        """The sum over frequencies for the likeliest table of any steps, less the cost of choosing each freely.
+
+        0 where it is weak for the number of coefficients: off its grid, a coarse JPEG's smooth blocks suit some table.
+        """
+        total = float((self.by_step.max(axis=1) - FREE_STEP_COST).sum())
+        return total if total > LEAST_MEAN_FREE_EVIDENCE * self.active else 0.0
 
 
 def pixel_quality(strips: Sequence[tuple[int, NDArray[np.uint8]]]) -> float | None:
@@ -122,7 +126,7 @@ def _judge(found: Sequence[Evidence]) -> float | None:
     ijg = max(found, key=lambda evidence: float(evidence.by_quality().max()))
     free = max(found, key=Evidence.free_total)
     total, free_total = float(ijg.by_quality().max()), free.free_total()
-    if free_total > max(total, LEAST_FREE_EVIDENCE, LEAST_MEAN_FREE_EVIDENCE * free.active):
+    if free_total > max(total, LEAST_FREE_EVIDENCE):
         quality = _free_quality(free)
         if quality is not None:
             return quality

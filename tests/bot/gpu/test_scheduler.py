@@ -343,5 +343,5 @@ async def test_nothing_of_a_finished_job_stays_behind():
                 await asyncio.to_thread(thread.join)
         await asyncio.sleep(0)
         gc.collect()
-        assert not [thing for thing in gc.get_objects() if isinstance(thing, Picture)]
+        assert not [thing for thing in gc.get_objects() if type(thing) is Picture]
         assert gpu.statistics().jobs == ()

@@ -1,5 +1,7 @@
 """Any pipeline as a row of steps: the same picture, every operation inside a step, nothing shared but the weights."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -193,6 +195,52 @@ def test_a_sampler_of_second_order_has_a_step_for_each_callback() -> None:
     gate = RecordingGate()
     assert np.array_equal(ours(pipe, arguments, gate), alone(pipe, arguments))
     assert gate.phases == ["encode"] * 2 + ["denoise"] * STEPS + ["decode"]
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_decoding_that_runs_out_of_memory_goes_on_with_smaller_tiles(stable_diffusion, tiled) -> None:
+    vae = stable_diffusion.vae
+    arguments = call_arguments("stable diffusion", STEPS)
+    expected = ours(stable_diffusion, arguments, vae_tile_px=16)
+
+    def small_memory(decoder, args) -> None:
+        if args[0].shape[-1] > 8:
+            raise torch.OutOfMemoryError("no room")
+
+    hook = vae.decoder.conv_in.register_forward_pre_hook(small_memory)
+    gate = RecordingGate()
+    picture = ours(stable_diffusion, arguments, gate, vae_tile_px=32 if tiled else None)
+    hook.remove()
+    assert np.array_equal(picture, expected)
+    assert gate.phases.count("decode") == 1 + TILES
+    assert not vae.use_tiling
+
+
+def test_decoding_that_never_fits_fails_and_the_pipeline_goes_on(stable_diffusion) -> None:
+    def no_memory(decoder, args) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    arguments = call_arguments("stable diffusion", STEPS)
+    hook = stable_diffusion.vae.decoder.conv_in.register_forward_pre_hook(no_memory)
+    with pytest.raises(torch.OutOfMemoryError):
+        ours(stable_diffusion, arguments)
+    hook.remove()
+    assert np.array_equal(ours(stable_diffusion, arguments), alone(stable_diffusion, arguments))
+
+
+def test_nothing_of_a_request_outlives_it(stable_diffusion) -> None:
+    seen = []
+
+    def callback(pipe, step, timestep, tensors):
+        seen.extend([weakref.ref(pipe), weakref.ref(pipe.vae), weakref.ref(tensors["latents"])])
+        return tensors
+
+    gc.disable()
+    try:
+        ours(stable_diffusion, call_arguments("stable diffusion", STEPS, callback_on_step_end=callback))
+        assert [ref() for ref in seen] == [None] * 3 * STEPS
+    finally:
+        gc.enable()
 
 
 class WithoutCallback(StableDiffusionPipeline):

@@ -1,0 +1,211 @@
+"""The GPU of a bot: any diffusers pipeline and the upscaler, step by step on one device.
+
+    async with GpuScheduler() as gpu:
+        flow = Flow(guild_id, member_id)
+        images = await gpu.run_pipeline(pipe, flow=flow, prompt="a lighthouse", seed=7)
+        larger = await gpu.upscale(images[0], flow=flow, scale=2)
+
+torch and the models are imported and loaded in threads, when they are first needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tilestep.bot.gpu.gate import StepGate
+from tilestep.bot.gpu.jobs import JobHandle, OnProgress
+from tilestep.bot.gpu.memory import MemoryNeed
+from tilestep.bot.gpu.scheduler import StepScheduler
+from tilestep.bot.gpu.task import IMAGE, UPSCALE, Flow, SharedTask, Task
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from tilestep.bot.tasks.loaded import LoadedPipeline
+    from tilestep.bot.tasks.upscale import UpscaleOrder
+
+OPERATOR = Flow("operator", "operator")
+USUAL_STEPS = 50
+USUAL_PX = 512
+
+
+class GpuScheduler(StepScheduler):
+    """What bots use. Every method is called on the event loop and never holds it up."""
+
+    async def run_pipeline(
+        self,
+        pipe: Any,
+        flow: Flow,
+        *,
+        seed: int | None = None,
+        need: MemoryNeed | None = None,
+        priority: int = 0,
+        on_progress: OnProgress | None = None,
+        **arguments: Any,
+    ) -> list[Image]:
+        """Runs a diffusers text-to-image pipeline; gives its pictures. Being cancelled cancels the job.
+
+        `pipe`: any diffusers pipeline, or a LoadedPipeline; it is not changed, and may run many times at once.
+        `arguments`: of the pipeline's `__call__` (prompt, width, num_inference_steps ...). `need`: memory by
+        measurement; estimated from the pipeline's sizes if not given. Raises QueueFull, DoesNotFit, SchedulerClosed,
+        JobCancelled, JobOutOfMemory, and what the pipeline raises.
+        """
+        handle = await self.submit_pipeline(
+            pipe, flow, seed=seed, need=need, priority=priority, on_progress=on_progress, **arguments
+        )
+        return await self.finish(handle)
+
+    async def submit_pipeline(
+        self,
+        pipe: Any,
+        flow: Flow,
+        *,
+        seed: int | None = None,
+        need: MemoryNeed | None = None,
+        priority: int = 0,
+        on_progress: OnProgress | None = None,
+        **arguments: Any,
+    ) -> JobHandle[list[Image]]:
+        """As `run_pipeline`, but gives a handle once the job is accepted."""
+        if need is None and self.device.budget_bytes is not None:
+            need = await asyncio.to_thread(_pipeline_need, pipe, arguments)
+            self._keep(pipe, need)
+
+        def run(gate: StepGate) -> list[Image]:
+            from tilestep.bot.tasks.pipeline import run_pipeline
+
+            return run_pipeline(pipe, gate, arguments, seed)
+
+        task = Task(run, IMAGE, need or MemoryNeed(), _name(pipe))
+        return self.submit(task, flow, priority, _size(arguments), on_progress)
+
+    async def load_text_to_image(self, model: str, token: str | None = None) -> LoadedPipeline:
+        """Loads a model (folder, .safetensors file, Hugging Face id) so that it fits what the budget has left.
+
+        Its weights stay on the device until `drop_weights(model)`. Raises ModelError and DoesNotFit in words.
+        """
+        budget_bytes = self.device.budget_bytes
+        if budget_bytes is not None:
+            budget_bytes -= self._admission.statistics().resident_bytes
+
+        def load(gate: StepGate) -> LoadedPipeline:
+            from tilestep.bot.tasks.loading import load_text_to_image
+
+            room_bytes = budget_bytes if budget_bytes is not None else 1 << 62
+            return load_text_to_image(model, self.device.name, room_bytes, token, gate=gate)
+
+        loaded = await self.run(Task(load, IMAGE, name=f"loading {model}"), OPERATOR)
+        self.keep_weights(loaded.model, loaded.need())
+        return loaded
+
+    async def upscale(
+        self,
+        picture: Image,
+        flow: Flow,
+        *,
+        scale: int = 2,
+        quality: str = "balanced",
+        seed: int = 0,
+        dejpeg: float = 0.0,
+        deblur: float = 0.0,
+        priority: int = 0,
+        on_progress: OnProgress | None = None,
+    ) -> Image:
+        """Enlarges a picture in memory by 2, 4 or 8; transparency is kept. Being cancelled cancels the job.
+
+        `quality`: fast, balanced, best or faithful. `dejpeg`, `deblur` in [0, 1]: corruption to undo. Raises
+        QueueFull, SchedulerClosed, JobCancelled, and OptionError or CheckpointError of the upscaler.
+        """
+        options = {"quality": quality, "scale": scale, "seed": seed, "dejpeg": dejpeg, "deblur": deblur}
+        order = await asyncio.to_thread(_picture_order, picture, options)
+        await self.finish(self.submit_upscale(order, flow, priority, on_progress))
+        return await asyncio.to_thread(_picture_of, order)
+
+    def submit_upscale(
+        self, order: UpscaleOrder, flow: Flow, priority: int = 0, on_progress: OnProgress | None = None
+    ) -> JobHandle[Any]:
+        """Accepts a picture that is read and written by rows; the result is the order's sink."""
+        if UPSCALE not in self._shared:
+            self._add_upscaler()
+        label = f"upscale {getattr(order.quality, 'name', order.quality)}"
+        return self.submit_shared(UPSCALE, order, flow, UPSCALE, priority, order.size, on_progress, label)
+
+    def _add_upscaler(self) -> None:
+        settings, device = self.settings, self.device
+        bounded = device.budget_bytes is not None
+        need = MemoryNeed(phase_peaks={"tiles": settings.upscaler_bytes}) if bounded else None
+
+        def build(gate: StepGate) -> SharedTask:
+            from tilestep.bot.tasks.upscale import load_tile_pool
+
+            limit_bytes = settings.upscaler_bytes if bounded else None
+            return load_tile_pool(gate, settings.upscaler, device.name, limit_bytes)
+
+        self.add_shared(UPSCALE, build, need)
+
+    def _keep(self, pipe: Any, need: MemoryNeed) -> None:
+        """Somebody else's pipeline stays on the device as long as it lives."""
+        if need.weights is not None and not hasattr(pipe, "plan"):
+            loop = asyncio.get_running_loop()
+            self.keep_weights(need.weights, MemoryNeed(need.resident_bytes, weights=need.weights))
+            weakref.finalize(pipe, _drop_later, loop, weakref.ref(self), need.weights).atexit = False
+
+
+def _drop_later(loop: asyncio.AbstractEventLoop, gpu: weakref.ref[GpuScheduler], weights: str) -> None:
+    scheduler = gpu()
+    if scheduler is not None and not loop.is_closed():
+        loop.call_soon_threadsafe(scheduler.drop_weights, weights)
+
+
+def _pipeline_need(pipe: Any, arguments: dict[str, Any]) -> MemoryNeed:
+    """By the sizes of the model; blocks."""
+    from tilestep.bot.tasks.loaded import LoadedPipeline
+    from tilestep.bot.tasks.measure import sizes_of
+    from tilestep.bot.tasks.memory import MemoryPlan, estimate_need
+
+    size = arguments.get("width"), arguments.get("height"), arguments.get("num_images_per_prompt") or 1
+    if isinstance(pipe, LoadedPipeline):
+        return pipe.need(*size)
+    sizes = sizes_of(pipe)
+    sizes = sizes.at(size[0] or sizes.width_px, size[1] or sizes.height_px, size[2])
+    dtype = str(pipe.dtype).removeprefix("torch.")
+    tiled = getattr(getattr(pipe, "vae", None), "use_tiling", False)
+    plan = MemoryPlan("float16" if "16" in dtype else "float32", vae_tile_px=512 if tiled else 0)
+    return replace(estimate_need(sizes, plan), weights=f"pipeline {id(pipe)}")
+
+
+def _name(pipe: Any) -> str:
+    return getattr(pipe, "model", None) or type(getattr(pipe, "pipe", pipe)).__name__
+
+
+def _size(arguments: dict[str, Any]) -> float:
+    """Steps times millions of pixels."""
+    steps = arguments.get("num_inference_steps") or USUAL_STEPS
+    width_px, height_px = (arguments.get(side) or USUAL_PX for side in ("width", "height"))
+    images = arguments.get("num_images_per_prompt") or 1
+    return max(steps, 1) * width_px * height_px * images / 1e6
+
+
+def _picture_order(picture: Image, options: dict[str, Any]) -> UpscaleOrder:
+    import numpy as np
+
+    from tilestep.bot.tasks.upscale import UpscaleOrder
+    from tilestep.upscaler.tiling.rows import ArraySink, ArraySource
+
+    mode = "RGBA" if picture.has_transparency_data else "RGB"
+    source = ArraySource(np.asarray(picture.convert(mode)))
+    scale = options["scale"]
+    return UpscaleOrder(source, ArraySink(scale * source.height, scale * source.width, source.channels), **options)
+
+
+def _picture_of(order: UpscaleOrder) -> Image:
+    import numpy as np
+    from PIL import Image as PILImage
+
+    from tilestep.upscaler.tiling.rows import ArraySink
+
+    assert isinstance(order.sink, ArraySink)
+    return PILImage.fromarray((np.clip(order.sink.picture, 0, 1) * 255 + 0.5).astype(np.uint8))

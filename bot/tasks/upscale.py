@@ -1,0 +1,175 @@
+"""Upscales of all users as one shared task: the tile engine mixes their tiles, and each step says whose were in it.
+
+The engine takes new tiles from its requests in turn. What the policy adds is a tap on each picture: while a flow has
+had more than its share, its picture gives no new tiles, as long as the others have enough to fill the batches.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tilestep.bot.gpu.gate import Progress, StepGate
+from tilestep.bot.gpu.task import UPSCALE, SharedStep, SharedTurn
+from tilestep.upscaler.engine import EngineLimits, TileEngine
+from tilestep.upscaler.handle import ChainHandle
+from tilestep.upscaler.model.checkpoint import LoadedModel, load_model
+from tilestep.upscaler.passes import submit_chain
+from tilestep.upscaler.quality import DEFAULT_PRESET, Quality, preset
+from tilestep.upscaler.tiling.rows import RowSink, RowSource, SourceRows
+
+QUANTUM_CHANGE = 1.25
+
+
+@dataclass(frozen=True)
+class UpscaleOrder:
+    """One picture to enlarge by 2, 4 or 8; its result is the sink.
+
+    `quality`: the name of a preset, or a quality of one's own. `dejpeg` and `deblur` in [0, 1]: corruption to undo.
+    """
+
+    source: RowSource
+    sink: RowSink
+    quality: str | Quality = DEFAULT_PRESET
+    scale: int = 2
+    seed: int = 0
+    dejpeg: float = 0.0
+    deblur: float = 0.0
+
+    @property
+    def size(self) -> float:
+        """Expected work: pixels that go through the network, all passes together, in millions."""
+        passes = self.scale.bit_length() - 1
+        return self.source.width * self.source.height * sum(4.0**n for n in range(passes)) / 1e6
+
+
+class Tap:
+    """A picture whose rows can be withheld."""
+
+    def __init__(self, source: RowSource) -> None:
+        self._source = source
+        self.open = True
+
+    @property
+    def width(self) -> int:
+        return self._source.width
+
+    @property
+    def height(self) -> int:
+        return self._source.height
+
+    @property
+    def channels(self) -> int:
+        return self._source.channels
+
+    def ready(self, stop: int) -> bool:
+        return self.open and self._source.ready(stop)
+
+    def read(self, start: int, stop: int) -> SourceRows:
+        return self._source.read(start, stop)
+
+
+@dataclass(frozen=True)
+class _Upscale:
+    order: UpscaleOrder
+    tap: Tap
+    handle: ChainHandle
+
+    @property
+    def progress(self) -> Progress:
+        """Tiles finished and steps taken, of those expected."""
+        now = self.handle.progress
+        return Progress(now.tiles_done + now.steps_done, now.tiles_total + now.steps_expected, "tiles")
+
+    @property
+    def tiles_left(self) -> int:
+        now = self.handle.progress
+        return now.tiles_total - now.tiles_done
+
+
+class TilePool:
+    """The tile engine as a shared task; see `SharedTask`."""
+
+    kind = UPSCALE
+
+    def __init__(self, model: LoadedModel, limits: EngineLimits | None = None) -> None:
+        self._model = model
+        self._limits = limits or EngineLimits()
+        self._engine = TileEngine(model, self._limits)
+        self._upscales: dict[int, _Upscale] = {}
+
+    def add(self, job: int, order: UpscaleOrder) -> None:
+        """Raises OptionError for a quality, a scale or a strength that there is not."""
+        quality = order.quality
+        if isinstance(quality, str):
+            quality = preset(quality, self._model.descriptor.calibration)
+        tap = Tap(order.source)
+        options = order.scale, order.seed, order.dejpeg, order.deblur
+        self._upscales[job] = _Upscale(order, tap, submit_chain(self._engine, tap, order.sink, quality, *options))
+
+    def drop(self, job: int) -> None:
+        upscale = self._upscales.pop(job, None)
+        if upscale is not None:
+            self._engine.cancel(upscale.handle)
+
+    def step(self, turn: SharedTurn) -> SharedStep | None:
+        """One batch. Other errors of the network than a lack of memory pass through."""
+        self._follow_quantum(turn.quantum_ms / 1000)
+        self._turn_taps(turn.indebted)
+        report = self._engine.step()
+        if report is None:
+            self._turn_taps(frozenset())
+            report = self._engine.step()
+        ended = {job: upscale for job, upscale in self._upscales.items() if upscale.handle.done}
+        if report is None and not ended:
+            return None
+        parts = self._parts(report.tiles if report else {})
+        return self._tell(parts, ended)
+
+    def close(self) -> None:
+        for job in list(self._upscales):
+            self.drop(job)
+
+    def _follow_quantum(self, quantum_s: float) -> None:
+        """A new engine on the same weights when the time of a step has changed and nothing is under way."""
+        change = quantum_s / self._limits.quantum_seconds
+        idle = all(not upscale.handle.progress.tiles_done for upscale in self._upscales.values())
+        if idle and not 1 / QUANTUM_CHANGE < change < QUANTUM_CHANGE and self._engine.statistics().slots_in_use == 0:
+            self._limits = replace(self._limits, quantum_seconds=quantum_s)
+            self._engine = TileEngine(self._model, self._limits)
+            upscales, self._upscales = self._upscales, {}
+            for job, upscale in upscales.items():
+                self.add(job, upscale.order)
+
+    def _turn_taps(self, indebted: frozenset[int]) -> None:
+        others = sum(upscale.tiles_left for job, upscale in self._upscales.items() if job not in indebted)
+        enough = others >= 2 * max(self._engine.statistics().batch_size, 1)
+        for job, upscale in self._upscales.items():
+            upscale.tap.open = not (enough and job in indebted)
+
+    def _parts(self, tiles: Mapping[int, int]) -> dict[int, int]:
+        owner = {part.id: job for job, upscale in self._upscales.items() for part in upscale.handle.parts}
+        parts: Counter[int] = Counter()
+        for handle, count in tiles.items():
+            if handle in owner:
+                parts[owner[handle]] += count
+        return dict(parts)
+
+    def _tell(self, parts: dict[int, int], ended: dict[int, _Upscale]) -> SharedStep:
+        progress = {job: self._upscales[job].progress for job in parts}
+        errors: dict[int, BaseException] = {}
+        for job, upscale in ended.items():
+            del self._upscales[job]
+            if upscale.handle.error is not None:
+                errors[job] = upscale.handle.error
+        results = {job: upscale.order.sink for job, upscale in ended.items() if job not in errors}
+        return SharedStep(parts, "tiles", progress, results, errors)
+
+
+def load_tile_pool(gate: StepGate, checkpoint: Path | None, device: str, limit_bytes: int | None = None) -> TilePool:
+    """Loads the tile model in a step of its own; its engine keeps within `limit_bytes`. Raises CheckpointError."""
+    with gate.step("load"):
+        model = load_model(checkpoint, device)
+    return TilePool(model, EngineLimits(max_memory_bytes=limit_bytes))
