@@ -134,6 +134,8 @@ def hub_errors(repo: str) -> Iterator[None]:
         raise ModelError(f"{repo} is neither a folder, a .safetensors file nor a model on Hugging Face.") from error
     except errors.HfHubHTTPError as error:
         status = getattr(getattr(error, "response", None), "status_code", "an error")
+        if status in (401, 403):
+            raise ModelError(f"Hugging Face does not let this token have {repo}: check HF_TOKEN.") from error
         raise Unreachable(f"Hugging Face answered {status} for {repo}: try again later.") from error
     except (errors.HTTPError, ConnectionError, TimeoutError) as error:
         raise Unreachable(

@@ -16,14 +16,15 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass
 class Hub:
-    """`repos`: folder by id. `gated`: ids whose files need a token. `served`: paths of files that were sent."""
+    """`repos`: folder by id. `gated`: ids whose files need a token. `served`: paths of files that were sent.
+    `failing`: the status that everything is answered with, if any."""
 
     repos: Mapping[str, Path]
     gated: frozenset[str] = frozenset()
     token: str = "secret"
     served: list[str] = field(default_factory=list)
     endpoint: str = ""
-    down: bool = False
+    failing: int = 0
 
 
 @contextmanager
@@ -61,8 +62,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: bool) -> None:
         path = self.path.partition("?")[0]
-        if self.shown.down:
-            self._send(503, b"down", {})
+        if self.shown.failing:
+            self._send(self.shown.failing, b"", {})
         elif path.startswith("/api/models/"):
             self._describe(path.removeprefix("/api/models/").partition("/revision/")[0].partition("/tree/"))
         else:

@@ -189,7 +189,7 @@ def test_a_model_comes_from_the_hub_and_then_from_the_cache(saved, tmp_path, cap
         loaded = load_text_to_image("org/tiny", "cpu", GIB, endpoint=hub.endpoint, **where)
         expected = picture(loaded, "stable diffusion")
         assert len(hub.served) == len(set(hub.served)) > 5
-        hub.down = True
+        hub.failing = 503
         again = load_text_to_image("org/tiny", "cpu", GIB, endpoint=hub.endpoint, **where)
     assert np.array_equal(picture(again, "stable diffusion"), expected)
     lines = [record.getMessage() for record in caplog.records]
@@ -228,8 +228,13 @@ def test_no_network_is_said_in_words(tmp_path) -> None:
 
 
 def test_a_hub_that_is_down_is_said_in_words(tmp_path) -> None:
-    with small_hub(Hub({}, down=True)) as hub:
+    with small_hub(Hub({}, failing=503)) as hub:
         assert "answered 503" in refusal("org/tiny", endpoint=hub.endpoint, cache_dir=tmp_path)
+
+
+def test_a_token_that_is_refused_is_said_to_be(tmp_path) -> None:
+    with small_hub(Hub({}, failing=403)) as hub:
+        assert "check HF_TOKEN" in refusal("org/tiny", token="old", endpoint=hub.endpoint, cache_dir=tmp_path)
 
 
 def test_importing_the_tasks_imports_neither_torch_nor_diffusers() -> None:
