@@ -31,7 +31,7 @@ class Decoder:
     def __init__(self, info: PictureInfo) -> None:
         """Raises InputError when the file cannot be opened."""
         libvips.prepare()
-        self._info, self._strict = info, True
+        self.path, self._info, self._strict = info.path, info, True
         image = self._open()
         if image.format not in _DTYPES:
             raise InputError(f"{info.path}: samples of this type are not read: save the picture as 8 or 16 bit.")
@@ -77,7 +77,7 @@ class Decoder:
             libvips.release_memory()
 
     def _failure(self, error: pyvips.Error) -> InputError:
-        return InputError(f"{self._info.path}: {libvips.damaged(error)}")
+        return InputError(f"{self.path}: {libvips.damaged(error)}")
 
 
 def _is_harmless(error: pyvips.Error) -> bool:

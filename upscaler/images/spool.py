@@ -37,12 +37,12 @@ class Spool:
         try:
             self._file = tempfile.TemporaryFile(dir=folder, prefix="tilestep-", buffering=0)  # noqa: SIM115
         except OSError as error:
-            raise _unwritable(error) from error
+            raise _unwritable(decoder.path, error) from error
         try:
             self._fill(decoder)
         except OSError as error:
             self.close()
-            raise _unwritable(error) from error
+            raise _unwritable(decoder.path, error) from error
         except BaseException:
             self.close()
             raise
@@ -55,7 +55,7 @@ class Spool:
         while view.nbytes:
             count = self._file.readinto(view)
             if not count:
-                raise OutputError("The temporary copy of the picture was cut short: is the disk full?")
+                raise OutputError("The temporary copy of the picture was cut short while it was in use. Try again.")
             view = view[count:]
         return pixels
 
@@ -87,8 +87,8 @@ class Spool:
             view = view[self._file.write(view) :]
 
 
-def _unwritable(error: OSError) -> OutputError:
+def _unwritable(path: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"The temporary copy of the picture cannot be written ({error.strerror}): free some disk space, or set TMPDIR "
-        "to a folder that has some."
+        f"{path}: the temporary copy of the picture cannot be written ({error.strerror}). Free some disk space, or set "
+        "TMPDIR to a folder that has some."
     )
