@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tilestep.upscaler.images.encoder import Band, Layout
 from tilestep.upscaler.images.read_png import SIGNATURE, XMP_KEYWORD
 
-COMPRESSION_LEVEL = 4
-"""zlib's 4 of 9: a fifth larger than 9 at most, many times as fast."""
+COMPRESSION_LEVEL = 2
+"""zlib's 2 of 9: photographs come out a fifteenth larger than with the usual 6, in a fifth of the time."""
 _AVERAGE = 3
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _DEFLATE_HEADER = b"\x78\x01"

@@ -19,7 +19,7 @@ from tilestep.upscaler.images.ifd import (
     integers,
 )
 
-COMPRESSION_LEVEL = 4
+COMPRESSION_LEVEL = 2
 CLASSIC_BYTES = 0xF0000000
 """Largest uncompressed picture in a classic TIFF file, whose offsets end at 4 GiB; above that it is BigTIFF."""
 _DEFLATE, _HORIZONTAL, _UNASSOCIATED = 8, 2, 2
