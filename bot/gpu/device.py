@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tilestep.bot.gpu.clock import CudaClock, HostClock, StepClock
+from tilestep.bot.gpu.imports import import_gently
 from tilestep.bot.gpu.memory import default_budget
 
 
@@ -34,6 +35,7 @@ def open_device(name: str, budget_bytes: int | None, reserve_bytes: int) -> Devi
     """
     if name == "cpu":
         return Device("cpu", budget_bytes=budget_bytes)
+    import_gently("torch")
     import torch
 
     if name == "auto":

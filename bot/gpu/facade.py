@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tilestep.bot.gpu.gate import StepGate
+from tilestep.bot.gpu.imports import import_gently
 from tilestep.bot.gpu.jobs import JobHandle, OnProgress
 from tilestep.bot.gpu.memory import MemoryNeed
 from tilestep.bot.gpu.scheduler import StepScheduler
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from tilestep.bot.tasks.loaded import LoadedPipeline
+    from tilestep.bot.tasks.pictures import PictureSink
     from tilestep.bot.tasks.upscale import UpscaleOrder
 
 OPERATOR = Flow("operator", "operator")
@@ -92,6 +94,7 @@ class GpuScheduler(StepScheduler):
             budget_bytes -= self._admission.statistics().resident_bytes
 
         def load(gate: StepGate) -> LoadedPipeline:
+            import_gently("torch", "diffusers", "tilestep.bot.tasks.assemble")
             from tilestep.bot.tasks.loading import load_text_to_image
 
             room_bytes = budget_bytes if budget_bytes is not None else 1 << 62
@@ -121,8 +124,8 @@ class GpuScheduler(StepScheduler):
         """
         options = {"quality": quality, "scale": scale, "seed": seed, "dejpeg": dejpeg, "deblur": deblur}
         order = await asyncio.to_thread(_picture_order, picture, options)
-        await self.finish(self.submit_upscale(order, flow, priority, on_progress))
-        return await asyncio.to_thread(_picture_of, order)
+        sink: PictureSink = await self.finish(self.submit_upscale(order, flow, priority, on_progress))
+        return sink.picture
 
     def submit_upscale(
         self, order: UpscaleOrder, flow: Flow, priority: int = 0, on_progress: OnProgress | None = None
@@ -139,6 +142,7 @@ class GpuScheduler(StepScheduler):
         need = MemoryNeed(phase_peaks={"tiles": settings.upscaler_bytes}) if bounded else None
 
         def build(gate: StepGate) -> SharedTask:
+            import_gently("tilestep.bot.tasks.upscale")
             from tilestep.bot.tasks.upscale import load_tile_pool
 
             limit_bytes = settings.upscaler_bytes if bounded else None
@@ -190,22 +194,9 @@ def _size(arguments: dict[str, Any]) -> float:
 
 
 def _picture_order(picture: Image, options: dict[str, Any]) -> UpscaleOrder:
-    import numpy as np
-
+    import_gently("tilestep.bot.tasks.pictures", "tilestep.bot.tasks.upscale")
+    from tilestep.bot.tasks.pictures import PictureRows, PictureSink
     from tilestep.bot.tasks.upscale import UpscaleOrder
-    from tilestep.upscaler.tiling.rows import ArraySink, ArraySource
 
-    mode = "RGBA" if picture.has_transparency_data else "RGB"
-    source = ArraySource(np.asarray(picture.convert(mode)))
-    scale = options["scale"]
-    return UpscaleOrder(source, ArraySink(scale * source.height, scale * source.width, source.channels), **options)
-
-
-def _picture_of(order: UpscaleOrder) -> Image:
-    import numpy as np
-    from PIL import Image as PILImage
-
-    from tilestep.upscaler.tiling.rows import ArraySink
-
-    assert isinstance(order.sink, ArraySink)
-    return PILImage.fromarray((np.clip(order.sink.picture, 0, 1) * 255 + 0.5).astype(np.uint8))
+    source, scale = PictureRows(picture), options["scale"]
+    return UpscaleOrder(source, PictureSink(scale * source.width, scale * source.height, source.channels), **options)
