@@ -27,7 +27,7 @@ from tilestep.upscaler.training.validation import validate
 
 CHECKPOINT_NAME = "model.safetensors"
 WARMUP_STEPS = 40
-DECAY_SHARE = 0.4
+DECAY_SHARE = 0.8
 HELD_OUT_EVERY = 24
 VALIDATION_CROPS = 32
 CALIBRATION_TILES = 32
