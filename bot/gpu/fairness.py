@@ -107,13 +107,13 @@ class FairPolicy:
         return self._quantum_us
 
     def set_quantum(self, quantum_us: int) -> None:
-        """From now on a turn is so long; credit and debt stay as they are."""
+        """From the next round on a turn is so long; credit and debt stay as they are."""
         self._quantum_us = max(quantum_us, 1)
-        self._kinds.quantum_us = self._quantum_us
+        self._kinds.set_quantum(self._quantum_us)
         for branch in self._branches.values():
             for ring in (branch.guilds, *branch.members.values()):
                 if ring is not None:
-                    ring.quantum_us = self._slice_us
+                    ring.set_quantum(self._slice_us)
 
     def observe_step(self, cost_us: int) -> None:
         """A denoising step cost so much; the quantum may follow, smoothed."""

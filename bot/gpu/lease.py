@@ -26,12 +26,16 @@ from tilestep.bot.gpu.task import Claim, Flow
 
 @dataclass(frozen=True)
 class LeaseRecord:
-    """One step in the order of the device: whose turn it was, what it did, what it cost, who had which part."""
+    """One step in the order of the device: whose turn it was, what it did, what it cost, who had which part.
+
+    `started_s`: when it was granted, by the monotonic clock.
+    """
 
     claim: Claim
     phase: Phase
     gpu_ms: float
     parts: Mapping[int, int]
+    started_s: float
 
 
 @dataclass
@@ -278,7 +282,7 @@ class Lease:
             account.steps += 1
         if grant.phase == "denoise":
             self._policy.observe_step(round(cost_ms * 1000))
-        self._log.append(LeaseRecord(grant.claim, grant.phase, cost_ms, dict(grant.parts)))
+        self._log.append(LeaseRecord(grant.claim, grant.phase, cost_ms, dict(grant.parts), grant.started_s))
 
     def _dispatch(self) -> None:
         """Gives a free device to whose turn it is, if it asks; else waits for it, but not for long."""

@@ -32,11 +32,15 @@ class Ring(Generic[K]):
     """
 
     def __init__(self, quantum_us: int) -> None:
-        self.quantum_us = quantum_us
+        self.quantum_us = self._next_quantum_us = quantum_us
         self.round = 0
         self._current: K | None = None
         self._active: OrderedDict[K, Share] = OrderedDict()
         self._debtors: dict[K, Share] = {}
+
+    def set_quantum(self, quantum_us: int) -> None:
+        """From the next round on, so that all get the same in one round, whoever's steps made the quantum change."""
+        self._next_quantum_us = quantum_us
 
     def __len__(self) -> int:
         return len(self._active)
@@ -109,15 +113,17 @@ class Ring(Generic[K]):
 
     def _skip_rounds(self) -> None:
         """Everyone is in debt: adds at once the rounds in which nobody would be served."""
-        rounds = min(-share.deficit_us // (self.quantum_us * share.weight) for share in self._active.values())
+        quantum_us = self.quantum_us
+        rounds = min(-share.deficit_us // (quantum_us * share.weight) for share in self._active.values())
         if rounds > 0:
             self._new_round(rounds)
             for share in self._active.values():
-                share.deficit_us += rounds * self.quantum_us * share.weight
+                share.deficit_us += rounds * quantum_us * share.weight
                 share.since = self.round
 
     def _new_round(self, count: int) -> None:
         self.round += count
+        self.quantum_us = self._next_quantum_us
         for key in [key for key, share in self._debtors.items() if self._repaid(share) >= 0]:
             del self._debtors[key]
 

@@ -226,6 +226,19 @@ def test_the_turn_can_change_while_work_is_waiting():
     assert sum(one != two for one, two in pairwise(run)) == 3
 
 
+def test_shares_are_right_though_the_turn_follows_steps_that_differ_tenfold():
+    weights = {"dear": 1, "cheap": 2, "dear too": 3}
+    cost = {"dear": 80_000, "cheap": 8_000, "dear too": 80_000}
+    fair = policy(member_weights=weights, slice_quanta=4, follow_steps=True)
+    backlog(fair, *claims_of(("g", "dear"), ("g", "cheap"), ("g", "dear too")))
+    used = Counter()
+    for claim in serve(fair, lambda claim: cost[claim.flow.member], 6000):
+        used[claim.flow.member] += cost[claim.flow.member]
+        fair.observe_step(cost[claim.flow.member])
+    for member, weight in weights.items():
+        assert used[member] / used.total() == pytest.approx(weight / 6, rel=0.02)
+
+
 def test_weights_and_costs_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="weight"):
         FairSettings(kind_weights={"image": 0})
