@@ -34,7 +34,7 @@ class PictureSink:
     """A picture to write, 8 bits a channel."""
 
     def __init__(self, width: int, height: int, channels: int) -> None:
-        self.picture = Image.new("RGBA" if channels == 4 else "RGB", (width, height))
+        self.picture = Image.new("RGBA" if channels == 4 else "RGB", (width, height), None)
         self._next = 0
 
     def room(self, rows: int) -> bool:
