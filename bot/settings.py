@@ -6,6 +6,7 @@ lists every variable; a test holds it against this module.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,9 +24,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
-    token: SecretStr | None = Field(None, description="Bot token from the Discord developer portal; only `tilestep run`")
+    token: SecretStr | None = Field(
+        None, description="Bot token from the Discord developer portal; only `tilestep run`"
+    )
     sync_commands: Literal["global", "guilds", "never"] = Field(
-        "global", description="Where `tilestep run` registers its commands: global, guilds (at once, for testing), never"
+        "global",
+        description="Where `tilestep run` registers its commands: global, guilds (at once, for testing), never",
     )
     sync_guild_ids: tuple[int, ...] = Field((), description="Guilds for TILESTEP_SYNC_COMMANDS=guilds, as [1, 2]")
     command_names: dict[str, str] = Field(
@@ -44,8 +48,8 @@ class Settings(BaseSettings):
     )
     vram_reserve_mib: int = Field(1024, ge=0, description="GPU memory left to the CUDA context and others, MiB")
     upscaler_vram_mib: int = Field(1024, ge=64, description="Part of the budget that tiles may use, MiB")
-    upscale_weight: float = Field(1.0, gt=0, description="Share of upscales of the GPU, against image_weight")
-    image_weight: float = Field(1.0, gt=0, description="Share of new images of the GPU, against upscale_weight")
+    upscale_weight: int = Field(1, ge=1, description="Share of upscales of the GPU, against TILESTEP_IMAGE_WEIGHT")
+    image_weight: int = Field(1, ge=1, description="Share of new images of the GPU, against TILESTEP_UPSCALE_WEIGHT")
     checkpoint: Path | None = Field(None, description="Tile model, a .safetensors file; default: the shipped one")
     model: str | None = Field(
         None, description="Text-to-image model: a Hugging Face id or a folder; without one there is no /imagine"
@@ -67,7 +71,9 @@ class Settings(BaseSettings):
     max_source_mib: int = Field(64, ge=1, description="Largest file taken in, MiB")
     source_timeout_s: float = Field(30.0, gt=0, description="Seconds that fetching or checking a picture may take")
 
-    keep_results_days: float = Field(7.0, ge=0, description="How long delivered pictures stay on disk; 0 deletes at once")
+    keep_results_days: float = Field(
+        7.0, ge=0, description="How long delivered pictures stay on disk; 0 deletes at once"
+    )
     keep_results_mib: int = Field(5120, ge=0, description="Most disk space for delivered pictures; the oldest go first")
     keep_jobs_days: float = Field(90.0, gt=0, description="How long prompts and the record of a job are kept")
     min_free_disk_mib: int = Field(1024, ge=0, description="New jobs are refused while less disk space is free")
@@ -110,3 +116,21 @@ def load_settings(env_file: Path | None = None, **values: Any) -> Settings:
     except ValidationError as error:
         faults = (f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise SettingsError("; ".join(faults)) from error
+
+
+def example() -> str:
+    """The text of `.env.example`: every variable with its meaning and default, all commented out but the token."""
+    lines = ["# Tilestep's settings. Copy to .env; what is not set has the value shown.", ""]
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        lines += [f"# {field.description}.", _assignment(name, default), ""]
+    return "\n".join(lines)
+
+
+def _assignment(name: str, default: Any) -> str:
+    if name == "token":
+        return f"{PREFIX}TOKEN="
+    if default is None:
+        return f"# {PREFIX}{name.upper()}="
+    shown = json.dumps(default) if isinstance(default, (dict, tuple)) else default
+    return f"# {PREFIX}{name.upper()}={shown}"

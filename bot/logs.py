@@ -1,0 +1,49 @@
+"""Logging of `tilestep run` and the demo: lines for people, or one JSON object a line for machines.
+
+Called by our own commands only; a host bot's logging is its own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+
+STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+QUIET = ("discord.gateway", "discord.client", "discord.http", "alembic", "sqlalchemy", "pyvips", "PIL", "httpx")
+
+
+class JsonLines(logging.Formatter):
+    """Time (UTC), level, logger, message, what was passed as `extra`, and a traceback where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        entry.update({name: value for name, value in vars(record).items() if name not in STANDARD})
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str, ensure_ascii=False)
+
+
+class PlainLines(logging.Formatter):
+    """The same for people; line breaks in what strangers wrote are shown as such."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        record.message = record.message.replace("\r", "\\r").replace("\n", "\\n")
+        return super().formatMessage(record)
+
+
+def configure_logs(level: str, style: str) -> None:
+    """Sends all logs to standard error. `style`: text or json."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if style == "json" else PlainLines())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
