@@ -20,7 +20,7 @@ COMMANDS = ("upscale", "imagine", "queue", "tilestep")
 
 
 class Settings(BaseSettings):
-    """One field a variable: `TILESTEP_` and the field's name in capitals. The `description` is what `.env.example` says."""
+    """A field is the variable `TILESTEP_` plus its name in capitals; `description` is what `.env.example` says."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -110,7 +110,7 @@ class Settings(BaseSettings):
 
 
 def load_settings(env_file: Path | None = None, **values: Any) -> Settings:
-    """From the environment, then `env_file`; `values` come before both. Raises SettingsError with every fault in words."""
+    """From the environment, then `env_file`; `values` come before both. Raises SettingsError, every fault in words."""
     try:
         return Settings(_env_file=env_file, **values)
     except ValidationError as error:
