@@ -136,6 +136,9 @@ class TestFailures:
             (["a.png", "-o", "/dev/full"], "not an ordinary file"),
             (["a.png", "-o", "a.png", "--force"], "one of the pictures"),
             (["a.png", "b.png", "--map", "x.png"], "give a folder"),
+            (["a.png", "empty/../a.png", "c/a.png", "-o", "empty"], "a.png and c/a.png would both be written"),
+            (["a.png", "c/a.png", "--map", "empty"], "both be written"),
+            (["a.png", "--max-memory", "1K"], "weights and one tile need"),
             (["a.png", "--max-pixels", "62"], "more than the limit"),
             (["a.png", "--checkpoint", "a.png"], "safetensors"),
             (["a.png", "--checkpoint", "gone"], "no checkpoint"),
@@ -207,7 +210,10 @@ class TestProcess:
         assert "--dejpeg auto|0..1" in run.stdout
         assert run.stderr == "False\n"
 
-    def test_an_interruption_shows_no_traceback_and_leaves_no_half_file(self, folder: Path, checkpoint: Path) -> None:
+    @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGHUP"])
+    def test_an_interruption_shows_no_traceback_and_leaves_no_half_file(
+        self, folder: Path, checkpoint: Path, signal_name: str
+    ) -> None:
         fcntl, pty, termios = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios"))
         draw("a.png", 700, 700)
         terminal, side = pty.openpty()
@@ -221,7 +227,7 @@ class TestProcess:
         shown = b""
         while b"tiles" not in shown:
             shown += os.read(terminal, 4096)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(getattr(signal, signal_name))
         output, _ = process.communicate(timeout=60)
         shown = os.read(terminal, 4096)
         os.close(terminal)

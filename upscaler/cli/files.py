@@ -41,8 +41,8 @@ def name_results(
 ) -> list[Path]:
     """Where each result goes: into the file `output`, or as NAME_2x.png into that folder, or beside the picture.
 
-    Pictures that differ in their suffix only keep it in the name: a_png_2x.png. Raises OptionError when several
-    pictures would go into one file.
+    Pictures that differ in their suffix only keep it in the name: a_png_2x.png. Raises OptionError when pictures would
+    go into the same file.
     """
     out = None if output is None else Path(output)
     if out is not None and not out.is_dir():
@@ -56,7 +56,17 @@ def name_results(
     for folder, path in zip(folders, pictures, strict=True):
         stem = path.stem if plain[folder, path.stem] == 1 else path.name.replace(".", "_")
         names.append(folder / f"{stem}_{scale}x{suffix}")
+    check_distinct(pictures, names)
     return names
+
+
+def check_distinct(pictures: Sequence[Path], names: Sequence[Path]) -> None:
+    """Raises OptionError when two pictures would be written under one name."""
+    owners: dict[Path, Path] = {}
+    for picture, name in zip(pictures, names, strict=True):
+        first = owners.setdefault(name.resolve(), picture)
+        if first is not picture:
+            raise OptionError(f"{first} and {picture} would both be written to {name}: upscale one after the other.")
 
 
 def _meant(argument: str) -> Iterator[Path]:

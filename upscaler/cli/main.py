@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType, ModuleType
 from typing import NoReturn
 
@@ -30,15 +31,15 @@ class Parser(argparse.ArgumentParser):
         self.exit(FAILED, f"{self.prog}: {message}. See {self.prog} --help.\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command: 0 when all was done, 2 when something was not, 130 when interrupted."""
+def main(arguments: Sequence[str] | None = None, commands: Mapping[str, tuple[str, str]] = COMMANDS) -> int:
+    """Runs one of `commands` (name: module and summary): 0 all done, 2 something was not, 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     logging.getLogger("pyvips").addHandler(logging.NullHandler())
-    before = signal.signal(signal.SIGTERM, _stop)
+    before = {number: signal.signal(number, _stop) for number in _ending_signals()}
     try:
-        parser, command = _parser(arguments)
+        parser, command = _parser(arguments, commands)
         if command is None:
             parser.parse_args(arguments)
             parser.print_help()
@@ -58,32 +59,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = error.filename or "standard output"
         return _fail(f"tilestep {arguments[0]}: {where}: {error.strerror or error}", FAILED)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _parser(arguments: Sequence[str]) -> tuple[Parser, ModuleType | None]:
+def _parser(
+    arguments: Sequence[str], commands: Mapping[str, tuple[str, str]]
+) -> tuple[Parser, ModuleType | None]:
     """The parser of the chosen command and its module; without a command, a parser of the commands' names."""
-    if arguments and arguments[0] in COMMANDS:
-        module_name, summary = COMMANDS[arguments[0]]
+    if arguments and arguments[0] in commands:
+        module_name, summary = commands[arguments[0]]
         parser = Parser(prog=f"tilestep {arguments[0]}", description=f"{summary[0].upper()}{summary[1:]}.")
         module = importlib.import_module(module_name)
         module.add_arguments(parser)
         return parser, module
     parser = Parser(prog="tilestep", description="Diffusion upscaling in tiles.")
-    commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
-    for name, (_, summary) in COMMANDS.items():
-        commands.add_parser(name, help=summary)
+    names = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
+    for name, (_, summary) in commands.items():
+        names.add_parser(name, help=summary)
     return parser, None
 
 
 def _fail(line: str, code: int) -> int:
-    print(line, file=sys.stderr)
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
     return code
 
 
 def _forget_output() -> None:
     """Standard output is gone: lets the interpreter end without a second complaint."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _ending_signals() -> Iterator[signal.Signals]:
+    """Beside Ctrl-C: the request to end, and a terminal that was closed, unless that is ignored as under nohup."""
+    yield signal.SIGTERM
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        yield signal.SIGHUP
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

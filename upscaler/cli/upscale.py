@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 QUALITIES = ("fast", "balanced", "best", "faithful")
 SCALES = (2, 4, 8)
 MOST_STEPS = 50
+MIB = 2**20
 DONE, FAILED = 0, 2
 
 
@@ -98,6 +99,7 @@ def _prepare(args: argparse.Namespace) -> tuple[LoadedModel, UpscaleOptions]:
     from tilestep.upscaler.upscale import UpscaleOptions
 
     model = load_model(args.checkpoint, choose_device(args.device))
+    _check_memory(model, args.max_memory)
     return model, UpscaleOptions(
         quality=args.quality,
         steps=args.steps,
@@ -110,6 +112,16 @@ def _prepare(args: argparse.Namespace) -> tuple[LoadedModel, UpscaleOptions]:
         read_limits=ReadLimits(args.max_pixels),
         engine_limits=EngineLimits(max_memory_bytes=args.max_memory),
     )
+
+
+def _check_memory(model: LoadedModel, max_bytes: int | None) -> None:
+    """Refuses a limit that not even one tile can keep."""
+    from tilestep.upscaler.runner import TileRunner
+
+    need = TileRunner(model).memory_need()
+    least = need.fixed_bytes + need.tile_bytes
+    if max_bytes is not None and max_bytes < least:
+        raise OptionError(f"--max-memory is too small: weights and one tile need about {-(-least // MIB)}M.")
 
 
 def _upscale(job: Job, model: LoadedModel, sources: set[Path]) -> UpscaleResult | None:
@@ -153,10 +165,14 @@ def _summary(result: UpscaleResult) -> str:
 
 
 def _map_names(pictures: list[Path], targets: list[Path], chosen: Path | None) -> list[Path | None]:
+    from tilestep.upscaler.cli.files import check_distinct
+
     if chosen is None:
         return [None] * len(pictures)
     if chosen.is_dir():
-        return [chosen / f"{target.stem}_map.png" for target in targets]
+        names = [chosen / f"{target.stem}_map.png" for target in targets]
+        check_distinct(pictures, names)
+        return [*names]
     if len(pictures) > 1:
         raise OptionError(f"--map {chosen} is one file, but there are {len(pictures)} pictures: give a folder.")
     return [chosen]

@@ -65,7 +65,7 @@ def _read_header(path: Path) -> PictureInfo:
     with path.open("rb") as file:
         mark = file.read(_MARK_BYTES)
         if not mark:
-            raise InputError("The file is empty.")
+            raise InputError("The file is empty: download or save it again.")
         if (file_format := format_of(mark)) is None:
             raise InputError(_other(mark))
         return _READERS[file_format](path, file)
@@ -82,8 +82,8 @@ def _check(info: PictureInfo, limits: ReadLimits) -> None:
         )
     if info.width * info.height > limits.max_pixels:
         raise InputError(
-            f"{info.width}x{info.height} is {info.width * info.height / 1e6:.4g} megapixels, more than the limit of "
-            f"{limits.max_pixels / 1e6:.4g}: give a smaller picture or raise the limit (--max-pixels)."
+            f"{info.width}x{info.height} is {info.width * info.height / 1e6:.6g} megapixels, more than the limit of "
+            f"{limits.max_pixels / 1e6:.6g}: give a smaller picture or raise the limit (--max-pixels)."
         )
 
 
