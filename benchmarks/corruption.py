@@ -19,6 +19,7 @@ from PIL import Image
 from tilestep.upscaler.corruption.estimate import Sample, estimate_deblur, estimate_dejpeg
 from tilestep.upscaler.corruption.jpeg_pixels import pixel_quality
 from tilestep.upscaler.corruption.scale import sigma_from_deblur
+from tilestep.upscaler.evaluation.resize import halve
 
 Picture = NDArray[np.uint8]
 QUALITIES = (10, 15, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 92, 95)
@@ -97,11 +98,6 @@ def blur_cell(pictures: list[Picture], quality: int | None) -> str:
 def load(path: Path) -> Picture:
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
-
-
-def halve(picture: Picture) -> Picture:
-    image = Image.fromarray(picture)
-    return np.asarray(image.resize((image.width // 2, image.height // 2), Image.Resampling.BICUBIC))
 
 
 def compress(picture: Picture, quality: int, full_colour: int) -> Picture:
