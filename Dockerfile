@@ -1,9 +1,9 @@
-# docker build -t tilestep .                                                        for a machine without a GPU
-# docker build -t tilestep --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130 .   for an NVIDIA GPU
+# docker build -t tilestep .                              for a machine without a GPU
+# docker build -t tilestep --build-arg TORCH_INDEX= .     for an NVIDIA GPU: the package index's own build has CUDA
 FROM python:3.12-slim
 
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN pip install --no-cache-dir --index-url "$TORCH_INDEX" torch==2.13.0
+RUN pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch==2.13.0
 
 WORKDIR /opt/tilestep
 COPY pyproject.toml README.md LICENSE ./
