@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from tilestep.bot.tasks.loaded import LoadedPipeline
+    from tilestep.bot.tasks.loading import PreparedModel
     from tilestep.bot.tasks.pictures import PictureSink
     from tilestep.bot.tasks.upscale import UpscaleOrder
 
@@ -43,6 +44,7 @@ class GpuScheduler(StepScheduler):
         flow: Flow,
         *,
         seed: int | None = None,
+        count: int = 1,
         need: MemoryNeed | None = None,
         priority: int = 0,
         on_progress: OnProgress | None = None,
@@ -51,12 +53,13 @@ class GpuScheduler(StepScheduler):
         """Runs a diffusers text-to-image pipeline; gives its pictures. Being cancelled cancels the job.
 
         `pipe`: any diffusers pipeline, or a LoadedPipeline; it is not changed, and may run many times at once.
-        `arguments`: of the pipeline's `__call__` (prompt, width, num_inference_steps ...). `need`: memory by
-        measurement; estimated from the pipeline's sizes if not given. Raises QueueFull, DoesNotFit, SchedulerClosed,
-        JobCancelled, JobOutOfMemory, and what the pipeline raises.
+        `arguments`: of the pipeline's `__call__` (prompt, width, num_inference_steps ...). `count`: so many runs, with
+        the seeds `seed`, `seed + 1` ...; each picture comes out as it does alone. `need`: memory by measurement;
+        estimated from the pipeline's sizes if not given. Raises QueueFull, DoesNotFit, SchedulerClosed, JobCancelled,
+        JobOutOfMemory, and what the pipeline raises.
         """
         handle = await self.submit_pipeline(
-            pipe, flow, seed=seed, need=need, priority=priority, on_progress=on_progress, **arguments
+            pipe, flow, seed=seed, count=count, need=need, priority=priority, on_progress=on_progress, **arguments
         )
         return await self.finish(handle)
 
@@ -66,6 +69,7 @@ class GpuScheduler(StepScheduler):
         flow: Flow,
         *,
         seed: int | None = None,
+        count: int = 1,
         need: MemoryNeed | None = None,
         priority: int = 0,
         on_progress: OnProgress | None = None,
@@ -79,30 +83,56 @@ class GpuScheduler(StepScheduler):
         def run(gate: StepGate) -> list[Image]:
             from tilestep.bot.tasks.pipeline import run_pipeline
 
-            return run_pipeline(pipe, gate, arguments, seed)
+            return run_pipeline(pipe, gate, arguments, seed, count=count)
 
         task = Task(run, IMAGE, need or MemoryNeed(), _name(pipe))
-        return self.submit(task, flow, priority, _size(arguments), on_progress)
+        return self.submit(task, flow, priority, count * _size(arguments), on_progress)
 
     async def load_text_to_image(self, model: str, token: str | None = None) -> LoadedPipeline:
         """Loads a model (folder, .safetensors file, Hugging Face id) so that it fits what the budget has left.
 
-        Its weights stay on the device until `drop_weights(model)`. Raises ModelError and DoesNotFit in words.
+        Its weights stay on the device until `drop_model`. Raises ModelError and DoesNotFit in words.
         """
-        budget_bytes = self.device.budget_bytes
-        if budget_bytes is not None:
-            budget_bytes -= self._admission.statistics().resident_bytes
+        return await self.load_prepared(await self.prepare_text_to_image(model, token))
 
-        def load(gate: StepGate) -> LoadedPipeline:
+    async def prepare_text_to_image(
+        self, model: str, token: str | None = None, instead_of: LoadedPipeline | None = None
+    ) -> PreparedModel:
+        """Finds, plans and fetches a model, and takes no memory of the device yet. Raises as `load_text_to_image`.
+
+        `instead_of`: a model that will be dropped for it, if it has to be.
+        """
+        budget_bytes = self._room_bytes(instead_of)
+
+        def prepare(gate: StepGate) -> PreparedModel:
             import_gently("torch", "diffusers", "tilestep.bot.tasks.assemble")
-            from tilestep.bot.tasks.loading import load_text_to_image
+            from tilestep.bot.tasks.loading import prepare_text_to_image
 
-            room_bytes = budget_bytes if budget_bytes is not None else 1 << 62
-            return load_text_to_image(model, self.device.name, room_bytes, token, gate=gate)
+            return prepare_text_to_image(model, self.device.name, budget_bytes, token, gate=gate)
 
-        loaded = await self.run(Task(load, IMAGE, name=f"loading {model}"), OPERATOR)
+        return await self.run(Task(prepare, IMAGE, name=f"fetching {model}"), OPERATOR)
+
+    def fits_now(self, prepared: PreparedModel) -> bool:
+        """Whether the model fits beside all that is on the device."""
+        return self._admission.fits(prepared.need)
+
+    async def load_prepared(self, prepared: PreparedModel) -> LoadedPipeline:
+        """Puts a model on the device, where it stays until `drop_model`. Raises ModelError and DoesNotFit in words."""
+        need = MemoryNeed(prepared.need.resident_bytes, weights=prepared.model)
+        loaded = await self.run(Task(prepared.load, IMAGE, need, f"loading {prepared.model}"), OPERATOR)
         self.keep_weights(loaded.model, loaded.need())
         return loaded
+
+    async def drop_model(self, model: str) -> None:
+        """Gives back the memory of a loaded model that no job uses and nobody else refers to any more."""
+        self.drop_weights(model)
+
+        def free(gate: StepGate) -> None:
+            from tilestep.bot.tasks.measure import return_memory
+
+            return_memory(gate)
+
+        await self.run(Task(free, IMAGE, name="freeing memory"), OPERATOR)
 
     async def upscale(
         self,
@@ -149,6 +179,13 @@ class GpuScheduler(StepScheduler):
             return load_tile_pool(gate, settings.upscaler, device.name, limit_bytes)
 
         self.add_shared(UPSCALE, build, need)
+
+    def _room_bytes(self, instead_of: LoadedPipeline | None) -> int:
+        """What the budget has left for weights."""
+        if self.device.budget_bytes is None:
+            return 1 << 62
+        freed_bytes = instead_of.need().resident_bytes if instead_of else 0
+        return self.device.budget_bytes - self._admission.statistics().resident_bytes + freed_bytes
 
     def _keep(self, pipe: Any, need: MemoryNeed) -> None:
         """Somebody else's pipeline stays on the device as long as it lives."""

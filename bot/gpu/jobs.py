@@ -46,8 +46,9 @@ class Job:
             self.on_progress(progress)
 
     def end(self, state: JobState, outcome: Outcome) -> None:
-        """The job is over; whoever awaits it goes on."""
+        """The job is over; whoever awaits it goes on. Its work, which may hold a model, is let go of."""
         self.state = state
+        self.work = self.worker = None
         self.news.set()
         if self.future.done():
             return
@@ -96,6 +97,10 @@ class JobHandle(Generic[T]):
     def cancel(self) -> bool:
         """Takes effect at the next step; the job then raises JobCancelled. False if it is over already."""
         return self._desk.cancel(self.job)
+
+    def when_over(self, call: Callable[[], None]) -> None:
+        """Calls it on the event loop once the job is over, however it ends."""
+        self._job.future.add_done_callback(lambda future: call())
 
     def set_priority(self, priority: int) -> None:
         """Among the member's own jobs; larger goes first."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tilestep.bot.gpu.gate import RecordingGate, StepGate
+from tilestep.bot.gpu.memory import MemoryNeed
 from tilestep.bot.tasks.errors import ModelError
 from tilestep.bot.tasks.files import INDEX, ChosenFiles, ModelIndex, WeightCount, choose_files, parse_index
 from tilestep.bot.tasks.loaded import LoadedPipeline
@@ -44,14 +46,49 @@ def load_text_to_image(
     Raises ModelError (not found, no network, gated, broken, not text to image) and DoesNotFit, before the weights are
     fetched, each in one line; TaskCancelled by the gate.
     """
+    gate = gate or RecordingGate()
+    where = {"endpoint": endpoint, "cache_dir": cache_dir}
+    return prepare_text_to_image(model, device, budget_bytes, token, gate=gate, **where).load(gate)
+
+
+def prepare_text_to_image(
+    model: str | Path,
+    device: str,
+    budget_bytes: int,
+    token: str | None = None,
+    *,
+    gate: StepGate | None = None,
+    endpoint: str | None = None,
+    cache_dir: Path | None = None,
+) -> PreparedModel:
+    """All of `load_text_to_image` that needs no memory of the device: finds, plans, fetches. Raises the same."""
     name = str(model)
     source = open_source(name, token, endpoint, cache_dir)
     with errors_in_words(name):
         if isinstance(source, Path):
-            from tilestep.bot.tasks.single_file import load_single_file
+            from tilestep.bot.tasks.single_file import read_single_file
 
-            return load_single_file(source, device, budget_bytes, token, gate or RecordingGate(), endpoint, cache_dir)
-        return _Loader(name, source, device, budget_bytes, gate or RecordingGate()).load()
+            return read_single_file(source, device, budget_bytes, token, gate or RecordingGate(), endpoint, cache_dir)
+        return _prepare(name, source, device, budget_bytes)
+
+
+@dataclass(frozen=True)
+class PreparedModel:
+    """A model of which all is known and fetched, and nothing is on the device yet."""
+
+    model: str
+    plan: MemoryPlan
+    build: Callable[[StepGate], LoadedPipeline]
+
+    @property
+    def need(self) -> MemoryNeed:
+        """What a request for one picture will need, with the weights."""
+        return replace(self.plan.need, weights=self.model)
+
+    def load(self, gate: StepGate) -> LoadedPipeline:
+        """Puts it on the device. Raises ModelError in one line, TaskCancelled."""
+        with errors_in_words(self.model):
+            return self.build(gate)
 
 
 def open_source(
@@ -102,43 +139,37 @@ def text_to_image_class(class_name: str, model: str) -> Any:
     return found
 
 
-class _Loader:
-    """Loads one model that is a folder with a part for each component."""
+def _prepare(model: str, source: ModelSource, device: str, budget_bytes: int) -> PreparedModel:
+    """A model that is a folder with a part for each component: everything but the weights is read."""
+    index, kind = read_index(source, model)
+    files = choose_files(source.names(), index.components, half=not device.startswith("cpu"))
+    sizes = _sizes(source, index, files, source.fetch(files.small), hasattr(kind, "upcast_vae"))
+    plan = plan_memory(sizes, budget_bytes, device, model)
+    logger.info("%s: %s", model, plan.describe())
+    folder = source.fetch([*files.small, *(name for names in files.weights.values() for name in names)])
 
-    def __init__(self, model: str, source: ModelSource, device: str, budget_bytes: int, gate: StepGate) -> None:
-        self._model = model
-        self._source = source
-        self._device = device
-        self._budget_bytes = budget_bytes
-        self._gate = gate
-
-    def load(self) -> LoadedPipeline:
+    def build(gate: StepGate) -> LoadedPipeline:
         from tilestep.bot.tasks.assemble import assemble, load_component
 
-        index, kind = read_index(self._source, self._model)
-        files = choose_files(self._source.names(), index.components, half=not self._device.startswith("cpu"))
-        folder = self._source.fetch(files.small)
-        sizes = self._sizes(index, files, folder, hasattr(kind, "upcast_vae"))
-        plan = plan_memory(sizes, self._budget_bytes, self._device, self._model)
-        logger.info("%s: %s", self._model, plan.describe())
-        folder = self._source.fetch([*files.small, *(name for names in files.weights.values() for name in names)])
         modules = {}
         for name in files.weights:
-            with self._gate.step("load"):
+            with gate.step("load"):
                 variant = "fp16" if name in files.half else None
-                module = load_component(folder, name, index.components[name], plan, variant, self._device)
+                module = load_component(folder, name, index.components[name], plan, variant, device)
             if module is not None:
                 modules[name] = module
         variant = "fp16" if files.half - modules.keys() else None
-        return assemble(self._model, folder, modules, plan, sizes, self._device, self._gate, variant)
+        return assemble(model, folder, modules, plan, sizes, device, gate, variant)
 
-    def _sizes(self, index: ModelIndex, files: ChosenFiles, folder: Path, upcast: bool) -> ModelSizes:
-        counts = {
-            name: sum((self._source.count(file) for file in paths), WeightCount(0, 0))
-            for name, paths in files.weights.items()
-        }
-        roles = {name: component_role(name, library) for name, (library, _) in index.components.items()}
-        return model_sizes(counts, roles, read_configs(folder, index.components), upcast)
+    return PreparedModel(model, plan, build)
+
+
+def _sizes(source: ModelSource, index: ModelIndex, files: ChosenFiles, folder: Path, upcast: bool) -> ModelSizes:
+    counts = {
+        name: sum((source.count(file) for file in paths), WeightCount(0, 0)) for name, paths in files.weights.items()
+    }
+    roles = {name: component_role(name, library) for name, (library, _) in index.components.items()}
+    return model_sizes(counts, roles, read_configs(folder, index.components), upcast)
 
 
 def read_configs(folder: Path, components: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -147,4 +178,4 @@ def read_configs(folder: Path, components: Mapping[str, Any]) -> dict[str, dict[
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.is_file()}
 
 
-__all__ = ["LoadedPipeline", "MemoryPlan", "load_text_to_image"]
+__all__ = ["LoadedPipeline", "MemoryPlan", "PreparedModel", "load_text_to_image", "prepare_text_to_image"]

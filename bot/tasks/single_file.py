@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tilestep.bot.gpu.gate import StepGate
 from tilestep.bot.tasks.errors import ModelError
 from tilestep.bot.tasks.files import read_header
-from tilestep.bot.tasks.loaded import LoadedPipeline
 from tilestep.bot.tasks.memory import DType, MemoryPlan, plan_memory
 from tilestep.bot.tasks.source import HubSource
+
+if TYPE_CHECKING:
+    from tilestep.bot.tasks.loading import PreparedModel
 
 logger = logging.getLogger(__name__)
 
 
-def load_single_file(
+def read_single_file(
     path: Path,
     device: str,
     budget_bytes: int,
@@ -24,13 +26,14 @@ def load_single_file(
     gate: StepGate,
     endpoint: str | None = None,
     cache_dir: Path | None = None,
-) -> LoadedPipeline:
-    """Loads the file with the configuration of the model that it descends from, which is fetched (a few hundred kB).
+) -> PreparedModel:
+    """Reads the file into host memory, with the configuration of the model that it descends from.
 
-    The layout is planned after the weights have been read, since the file does not say which of them are whose.
+    That is fetched (a few hundred kB). The layout is planned after the weights have been read, since the file does not
+    say which of them are whose.
     """
     from tilestep.bot.tasks.assemble import lay_out, torch_dtype
-    from tilestep.bot.tasks.loading import read_index
+    from tilestep.bot.tasks.loading import PreparedModel, read_index
     from tilestep.bot.tasks.measure import sizes_of
 
     if path.suffix != ".safetensors":
@@ -50,7 +53,7 @@ def load_single_file(
     if torch_dtype(plan) != dtype:
         pipe.to(torch_dtype(plan))
     logger.info("%s: %s", path, plan.describe())
-    return lay_out(pipe, str(path), plan, sizes, device, gate)
+    return PreparedModel(str(path), plan, lambda gate: lay_out(pipe, str(path), plan, sizes, device, gate))
 
 
 def ancestor(path: Path) -> str:
