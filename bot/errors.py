@@ -6,6 +6,7 @@
         ├── FetchError        a picture could not be fetched from Discord
         ├── NoSuchJob         no job of that name, or not the member's business
         ├── Undeliverable     the result cannot be posted, now or ever
+        ├── DatabaseError     the database cannot be used: not reachable, full, or of a newer version
         ├── ModelUnavailable  new pictures cannot be made at present; upscaling can
         └── SettingsError     the operator's settings make no sense
 
@@ -44,6 +45,10 @@ class Undeliverable(BotError):  # noqa: N818
     def __init__(self, message: str, again_later: bool = False) -> None:
         super().__init__(message)
         self.again_later = again_later
+
+
+class DatabaseError(BotError):
+    """The database cannot be used at present, or not by this version; the text says why."""
 
 
 class ModelUnavailable(BotError):  # noqa: N818
