@@ -37,6 +37,13 @@ class Job:
     account: Account | None = None
     worker: TaskWorker | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    gpu_ms: float = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Done, failed or cancelled."""
+        return self.state not in ("waiting", "running")
 
     def tell(self, progress: Progress) -> None:
         """Something has changed."""
@@ -50,6 +57,7 @@ class Job:
         self.state = state
         self.work = self.worker = None
         self.news.set()
+        self.begun.set()
         if self.future.done():
             return
         if outcome.error is None:
@@ -63,6 +71,8 @@ class Desk(Protocol):
     """What a handle asks of the scheduler."""
 
     def status(self, job: int) -> JobStatus: ...
+
+    def gpu_ms(self, job: int) -> float: ...
 
     def cancel(self, job: int) -> bool: ...
 
@@ -90,8 +100,17 @@ class JobHandle(Generic[T]):
     def progress(self) -> Progress:
         return self._job.progress
 
+    @property
+    def gpu_ms(self) -> float:
+        """Device milliseconds that it has used so far, or altogether once it is over, however it ended."""
+        return self._job.gpu_ms if self._job.over else self._desk.gpu_ms(self.job)
+
+    async def begun(self) -> None:
+        """Returns once it has been started, or is over."""
+        await self._job.begun.wait()
+
     def status(self) -> JobStatus:
-        """How it stands now."""
+        """How it stands now; raises KeyError once it is over."""
         return self._desk.status(self.job)
 
     def cancel(self) -> bool:

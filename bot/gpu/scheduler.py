@@ -190,6 +190,11 @@ class StepScheduler:
         """How a job stands; raises KeyError once it is over."""
         return next(status for status in self._statuses([self._jobs[job]]))
 
+    def gpu_ms(self, job: int) -> float:
+        """Device milliseconds that a job has used; raises KeyError once it is over."""
+        account = self._jobs[job].account
+        return self._lease.used(account)[0] if account else 0.0
+
     def statistics(self) -> GpuStatistics:
         """Queue, shares, waits, memory and every job's time left."""
         gpu_ms = {key: used_us / 1000 for key, used_us in self._lease.used_us().items()}
@@ -301,6 +306,7 @@ class StepScheduler:
         self._admission.admit(job.claim.job, job.need)
         self._room.start(job.claim.job)
         job.state = "running"
+        job.begun.set()
         if job.shared:
             self._shared[job.shared].submit(job.claim, job.work)
         else:
@@ -339,9 +345,9 @@ class StepScheduler:
     def _note(self, job: Job, outcome: Outcome) -> None:
         if job.account is None:
             return
-        gpu_ms, _ = self._lease.used(job.account)
-        if outcome.error is None and gpu_ms:
-            self._costs.note(job.name, job.size, gpu_ms)
+        job.gpu_ms, _ = self._lease.used(job.account)
+        if outcome.error is None and job.gpu_ms:
+            self._costs.note(job.name, job.size, job.gpu_ms)
         if job.account.started_s is not None:
             self._waits.note((job.account.started_s - job.submitted_s) * 1000)
 

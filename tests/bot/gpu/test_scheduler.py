@@ -345,3 +345,25 @@ async def test_nothing_of_a_finished_job_stays_behind():
         gc.collect()
         assert not [thing for thing in gc.get_objects() if type(thing) is Picture]
         assert gpu.statistics().jobs == ()
+
+
+async def test_a_handle_knows_when_its_job_began_and_what_it_used_however_it_ended():
+    clock = ManualClock()
+    async with virtual(clock, at_once_default=1) as gpu:
+        gpu.pause()
+        first, second = gpu.submit(steps(clock, 3), ONE), gpu.submit(steps(clock, 3), TWO)
+        await first.begun()
+        later = asyncio.create_task(second.begun())
+        gpu.resume()
+        await first
+        await later
+        await second
+        assert first.gpu_ms == second.gpu_ms == 30
+        gpu.pause()
+        waiting, cancelled = gpu.submit(steps(clock, 3), ONE), gpu.submit(steps(clock, 3), TWO)
+        assert waiting.gpu_ms == 0
+        cancelled.cancel()
+        await cancelled.begun()
+        assert cancelled.done and cancelled.gpu_ms == 0
+        gpu.resume()
+        await waiting
