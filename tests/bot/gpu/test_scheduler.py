@@ -364,6 +364,7 @@ async def test_a_handle_knows_when_its_job_began_and_what_it_used_however_it_end
         assert waiting.gpu_ms == 0
         cancelled.cancel()
         await cancelled.begun()
-        assert cancelled.done and cancelled.gpu_ms == 0
+        assert cancelled.done
+        assert cancelled.gpu_ms == 0
         gpu.resume()
         await waiting
