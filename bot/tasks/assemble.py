@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,6 @@ from tilestep.bot.tasks.loaded import LoadedPipeline
 from tilestep.bot.tasks.memory import MemoryPlan, ModelSizes
 from tilestep.bot.tasks.placement import HostWeights, stream_weights
 from tilestep.bot.tasks.roles import Role, component_role
-
-logger = logging.getLogger(__name__)
 
 
 def load_component(
@@ -39,7 +36,6 @@ def load_component(
     assert isinstance(module, nn.Module)
     if component_role(name, library) != "text encoder":
         module.to(device)
-    logger.info("Loaded %s of %s", name, folder.name)
     return module.eval().requires_grad_(False)
 
 

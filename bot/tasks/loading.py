@@ -158,6 +158,7 @@ def _prepare(model: str, source: ModelSource, device: str, budget_bytes: int) ->
                 module = load_component(folder, name, index.components[name], plan, variant, device)
             if module is not None:
                 modules[name] = module
+                logger.info("Loaded %s of %s", name, model)
         variant = "fp16" if files.half - modules.keys() else None
         return assemble(model, folder, modules, plan, sizes, device, gate, variant)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,7 +90,7 @@ class HubSource:
         logger.info("Fetching %d files of %s (%.1f MB, less what is in the cache)", len(names), self._repo, total / 1e6)
         with hub_errors(self._repo):
             folder = self._api.snapshot_download(
-                self._repo, allow_patterns=names, cache_dir=self._cache_dir, tqdm_class=log_bar()
+                self._repo, allow_patterns=names, cache_dir=self._cache_dir, tqdm_class=log_bar(self._repo)
             )
         return Path(folder)
 
@@ -143,27 +144,47 @@ def hub_errors(repo: str) -> Iterator[None]:
         ) from error
 
 
-class _LogStream:
-    """What a progress bar prints, as lines of the log."""
+class _Nowhere:
+    """Where a progress bar writes to that goes into the log instead."""
 
     def write(self, text: str) -> int:
-        line = text.strip()
-        if line:
-            logger.info("%s", line)
         return len(text)
 
     def flush(self) -> None:
         """Nothing is held back."""
 
 
-def log_bar() -> Any:
-    """A tqdm class that writes to the log, every few seconds and at the end."""
+def log_bar(repo: str) -> Any:
+    """A tqdm class that writes the bytes fetched to the log, every few seconds and at the end.
+
+    The client has more bars beside that one, of files and of what it puts together on disk: they stay silent.
+    """
     from tqdm import tqdm
 
     class LogBar(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            layout = "{desc}: {percentage:.0f} % ({n_fmt} of {total_fmt}, {rate_fmt})"
-            kwargs.update(file=_LogStream(), mininterval=LOG_EVERY_S, bar_format=layout, ascii=True, leave=True)
+            self._said = -1
+            self._next_s = time.monotonic() + LOG_EVERY_S
+            kwargs.update(file=_Nowhere(), mininterval=min(LOG_EVERY_S, 1.0), leave=False)
             super().__init__(*args, **kwargs)
+
+        def display(self, msg: str | None = None, pos: int | None = None) -> None:
+            if time.monotonic() >= self._next_s:
+                self._say()
+
+        def close(self) -> None:
+            if not self.disable:
+                self._say()
+            super().close()
+
+        def _say(self) -> None:
+            if self.unit != "B" or self.n == self._said or str(self.desc).startswith("Reconstruct"):
+                return
+            self._said, self._next_s = self.n, time.monotonic() + LOG_EVERY_S
+            facts = self.format_dict
+            per_s = facts["rate"] or self.n / max(facts["elapsed"], 1e-3)
+            whole = max(self.total or 0, self.n, 1)
+            mb = f"{self.n / 1e6:.1f} of {whole / 1e6:.1f} MB"
+            logger.info("Fetching %s: %.0f %% (%s, %.1f MB/s)", repo, 100 * self.n / whole, mb, per_s / 1e6)
 
     return LogBar

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import subprocess
 import sys
 
@@ -193,9 +194,26 @@ def test_a_model_comes_from_the_hub_and_then_from_the_cache(saved, tmp_path, cap
         again = load_text_to_image("org/tiny", "cpu", GIB, endpoint=hub.endpoint, **where)
     assert np.array_equal(picture(again, "stable diffusion"), expected)
     lines = [record.getMessage() for record in caplog.records]
-    assert any("Fetching" in line for line in lines)
-    assert any("100 %" in line for line in lines)
+    assert any(re.fullmatch(r"Fetching org/tiny: 100 % \(0\.\d of 0\.\d MB, .* MB/s\)", line) for line in lines)
     assert any("loaded from the cache" in line for line in lines)
+    assert "Loaded unet of org/tiny" in lines
+    assert not [line for line in lines if "\x1b" in line or "Reconstruct" in line]
+
+
+def test_a_long_download_is_told_while_it_goes_on(saved, tmp_path, caplog, monkeypatch) -> None:
+    caplog.set_level(logging.INFO, "tilestep")
+    monkeypatch.setattr("tilestep.bot.tasks.source.LOG_EVERY_S", 0.0)
+    with small_hub(Hub({"org/tiny": saved / "stable diffusion"})) as hub:
+        load_text_to_image("org/tiny", "cpu", GIB, endpoint=hub.endpoint, cache_dir=tmp_path)
+    told = [record.getMessage() for record in caplog.records if "%" in record.getMessage()]
+    assert any("100 %" not in line for line in told)
+    assert all(line.startswith("Fetching org/tiny: ") for line in told)
+
+
+def test_a_connection_that_breaks_off_is_said_in_words(saved, tmp_path) -> None:
+    with small_hub(Hub({"org/tiny": saved / "stable diffusion"}, breaking_off=True)) as hub:
+        text = refusal("org/tiny", endpoint=hub.endpoint, cache_dir=tmp_path)
+    assert "cannot be reached" in text
 
 
 def test_a_model_too_large_is_refused_before_its_weights_are_fetched(saved, tmp_path) -> None:
