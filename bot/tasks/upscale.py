@@ -1,7 +1,9 @@
 """Upscales of all users as one shared task: the tile engine mixes their tiles, and each step says whose were in it.
 
 The engine takes new tiles from its requests in turn. What the policy adds is a tap on each picture: while a flow has
-had more than its share, its picture gives no new tiles, as long as the others have enough to fill the batches.
+had more than its share, its picture gives no new tiles, as long as the others have any. The engine begins a tile when
+it can read its rows and write them, so a closed tap withholds the rows and the room for them: the latter takes effect
+at the very next tile, whatever has been read already.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from tilestep.bot.gpu.task import UPSCALE, SharedStep, SharedTurn
 from tilestep.upscaler.engine import EngineLimits, TileEngine
 from tilestep.upscaler.handle import ChainHandle
 from tilestep.upscaler.model.checkpoint import LoadedModel, load_model
+from tilestep.upscaler.model.descriptor import Calibration
 from tilestep.upscaler.passes import submit_chain
-from tilestep.upscaler.quality import DEFAULT_PRESET, Quality, preset
-from tilestep.upscaler.tiling.rows import RowSink, RowSource, SourceRows
+from tilestep.upscaler.quality import DEFAULT_PRESET, Quality, preset, with_steps
+from tilestep.upscaler.tiling.rows import FinishedRows, RowSink, RowSource, SourceRows
 
 QUANTUM_CHANGE = 1.25
 
@@ -27,7 +30,8 @@ QUANTUM_CHANGE = 1.25
 class UpscaleOrder:
     """One picture to enlarge by 2, 4 or 8; its result is the sink.
 
-    `quality`: the name of a preset, or a quality of one's own. `dejpeg` and `deblur` in [0, 1]: corruption to undo.
+    `quality`: the name of a preset, or a quality of one's own. `steps`: exactly so many in every tile, instead of the
+    quality's choice; `most_steps` bounds either. `dejpeg` and `deblur` in [0, 1]: corruption to undo.
     """
 
     source: RowSource
@@ -37,6 +41,8 @@ class UpscaleOrder:
     seed: int = 0
     dejpeg: float = 0.0
     deblur: float = 0.0
+    steps: int | None = None
+    most_steps: int | None = None
 
     @property
     def size(self) -> float:
@@ -71,6 +77,19 @@ class Tap:
         return self._source.read(start, stop)
 
 
+class TappedSink:
+    """Has no room for the picture's rows while the tap is closed."""
+
+    def __init__(self, sink: RowSink, tap: Tap) -> None:
+        self._sink, self._tap = sink, tap
+
+    def room(self, rows: int) -> bool:
+        return self._tap.open and self._sink.room(rows)
+
+    def write(self, rows: FinishedRows) -> None:
+        self._sink.write(rows)
+
+
 @dataclass(frozen=True)
 class _Upscale:
     order: UpscaleOrder
@@ -84,9 +103,9 @@ class _Upscale:
         return Progress(now.tiles_done + now.steps_done, now.tiles_total + now.steps_expected, "tiles")
 
     @property
-    def tiles_left(self) -> int:
-        now = self.handle.progress
-        return now.tiles_total - now.tiles_done
+    def all_begun(self) -> bool:
+        """Whether there is nothing left to withhold; what is finished then goes to the sink."""
+        return all(part.tiles_budgeted == part.tiles_total for part in self.handle.parts)
 
 
 class TilePool:
@@ -102,12 +121,11 @@ class TilePool:
 
     def add(self, job: int, order: UpscaleOrder) -> None:
         """Raises OptionError for a quality, a scale or a strength that there is not."""
-        quality = order.quality
-        if isinstance(quality, str):
-            quality = preset(quality, self._model.descriptor.calibration)
+        quality = _quality(order, self._model.descriptor.calibration)
         tap = Tap(order.source)
         options = order.scale, order.seed, order.dejpeg, order.deblur
-        self._upscales[job] = _Upscale(order, tap, submit_chain(self._engine, tap, order.sink, quality, *options))
+        handle = submit_chain(self._engine, tap, TappedSink(order.sink, tap), quality, *options)
+        self._upscales[job] = _Upscale(order, tap, handle)
 
     def drop(self, job: int) -> None:
         upscale = self._upscales.pop(job, None)
@@ -144,10 +162,10 @@ class TilePool:
                 self.add(job, upscale.order)
 
     def _turn_taps(self, indebted: frozenset[int]) -> None:
-        others = sum(upscale.tiles_left for job, upscale in self._upscales.items() if job not in indebted)
-        enough = others >= 2 * max(self._engine.statistics().batch_size, 1)
+        """What the others have left to begin goes first, to the last tile: the end of a small picture is not crowded out."""
+        others = any(not upscale.all_begun for job, upscale in self._upscales.items() if job not in indebted)
         for job, upscale in self._upscales.items():
-            upscale.tap.open = not (enough and job in indebted)
+            upscale.tap.open = not (others and job in indebted) or upscale.all_begun
 
     def _parts(self, tiles: Mapping[int, int]) -> dict[int, int]:
         owner = {part.id: job for job, upscale in self._upscales.items() for part in upscale.handle.parts}
@@ -166,6 +184,18 @@ class TilePool:
                 errors[job] = upscale.handle.error
         results = {job: upscale.order.sink for job, upscale in ended.items() if job not in errors}
         return SharedStep(parts, "tiles", progress, results, errors)
+
+
+def _quality(order: UpscaleOrder, calibration: Calibration) -> Quality:
+    """What a tile of this order may cost. Raises OptionError."""
+    quality = order.quality
+    if isinstance(quality, str):
+        quality = preset(quality, calibration)
+    if order.steps is not None:
+        quality = with_steps(quality, order.steps)
+    if order.most_steps is None:
+        return quality
+    return replace(quality, max_steps=min(quality.max_steps, order.most_steps))
 
 
 def load_tile_pool(gate: StepGate, checkpoint: Path | None, device: str, limit_bytes: int | None = None) -> TilePool:

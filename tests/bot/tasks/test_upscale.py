@@ -125,6 +125,36 @@ def test_who_has_had_too_much_gives_no_new_tiles_while_others_can_fill_the_batch
     assert all(2 not in parts for parts in served)
 
 
+def test_who_has_had_too_much_begins_no_further_tile_though_its_rows_are_read():
+    pool = TilePool(MODEL, EngineLimits(max_batch=2, quantum_seconds=100.0))
+    for job in (1, 2):
+        pool.add(job, order(pixels(200, 200, job)))
+    while not (pool.step(SharedTurn(owed=1, quantum_ms=100_000)).parts).get(2):
+        pass
+    turn = SharedTurn(owed=1, quantum_ms=100_000, indebted=frozenset({2}))
+    served = [pool.step(turn).parts.get(2, 0) for _ in range(20)]
+    assert sum(served) <= 6
+    assert not any(served[-10:])
+
+
+def test_the_last_tiles_of_a_small_picture_come_before_those_of_who_had_too_much():
+    pool = TilePool(MODEL, EngineLimits(max_batch=8, quantum_seconds=100.0))
+    pool.add(1, order(pixels(20, 20)))
+    for job in (2, 3, 4):
+        pool.add(job, order(pixels(100, 100, job)))
+    turn = SharedTurn(owed=1, quantum_ms=100_000, indebted=frozenset({2, 3, 4}))
+    assert pool.step(turn).parts.keys() == {1}
+
+
+def test_a_picture_whose_tiles_are_all_begun_ends_though_it_has_had_too_much():
+    pool = TilePool(MODEL, EngineLimits(max_batch=2, quantum_seconds=100.0))
+    pool.add(1, order(pixels(200, 200)))
+    pool.add(2, order(pixels(20, 20)))
+    pool.step(SharedTurn(owed=1, quantum_ms=100_000))
+    turn = SharedTurn(owed=1, quantum_ms=100_000, indebted=frozenset({2}))
+    assert any(2 in pool.step(turn).results for _ in range(20))
+
+
 def test_batches_stay_full_when_only_those_who_had_too_much_have_tiles():
     pool = TilePool(MODEL, EngineLimits(max_batch=2, quantum_seconds=100.0))
     pool.add(1, order(pixels(200, 200)))
