@@ -75,6 +75,10 @@ class Control:
         fault.released.set()
         return web.json_response({"hits": fault.hits})
 
+    async def reset(self, request: web.Request) -> web.Response:
+        self.server.forget()
+        return web.json_response({})
+
     async def forget_nonces(self, request: web.Request) -> web.Response:
         self.world.nonces.clear()
         return web.json_response({})
@@ -98,5 +102,6 @@ def add_routes(app: web.Application, server: Any) -> None:
             web.get("/control/faults/{id}/arrived", control.arrived),
             web.post("/control/faults/{id}/release", control.release),
             web.delete("/control/nonces", control.forget_nonces),
+            web.delete("/control/world", control.reset),
         ]
     )

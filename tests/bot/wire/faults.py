@@ -11,7 +11,7 @@ When = Literal["early", "before", "after"]
 Do = Literal["status", "cut", "hold"]
 
 
-class Dropped(Exception):
+class Dropped(Exception):  # noqa: N818
     """The connection is to be cut without an answer."""
 
 

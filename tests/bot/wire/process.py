@@ -19,10 +19,10 @@ logs in. Messages have Discord's own fields, plus "nonce", "allowed_mentions" an
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,17 @@ import aiohttp
 
 SERVER = Path(__file__).parent / "server.py"
 MESSAGES = "/channels/*/messages"
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[int]:
+    """The server in a process of its own; gives its port."""
+    with subprocess.Popen([sys.executable, str(SERVER), "--port", "0"], stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        try:
+            yield int(server.stdout.readline())
+        finally:
+            server.kill()
 
 
 @dataclass(frozen=True)
@@ -48,17 +59,20 @@ class Wire:
     @contextlib.asynccontextmanager
     async def start(cls) -> AsyncIterator[Wire]:
         """Serves until the block ends."""
-        server = await asyncio.create_subprocess_exec(
-            sys.executable, str(SERVER), "--port", "0", stdout=asyncio.subprocess.PIPE
-        )
-        assert server.stdout is not None
-        try:
-            port = int(await server.stdout.readline())
-            async with aiohttp.ClientSession() as session:
-                yield cls(port, session)
-        finally:
-            server.kill()
-            await server.wait()
+        with serving() as port:
+            async with cls.at(port) as wire:
+                yield wire
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def at(cls, port: int) -> AsyncIterator[Wire]:
+        """Speaks to a server that runs already."""
+        async with aiohttp.ClientSession() as session:
+            yield cls(port, session)
+
+    async def reset(self) -> None:
+        """Forgets everything: channels, messages, faults."""
+        await self._ask("DELETE", "world")
 
     async def channel(self, channel_id: int, **facts: Any) -> None:
         """Makes a channel, or changes its facts: fields of world.Channel."""

@@ -78,6 +78,9 @@ class Server:
     """Answers for one world."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
         self.world = World()
         self.faults = Faults()
         self.log: list[list[Any]] = []

@@ -18,7 +18,7 @@ EPOCH_MS = 1_420_070_400_000
 TEXT, DM, THREADS = 0, 1, (10, 11, 12)
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818
     """An answer that is no success, with Discord's code and words."""
 
     def __init__(self, status: int, code: int, words: str) -> None:
