@@ -162,7 +162,7 @@ class TilePool:
                 self.add(job, upscale.order)
 
     def _turn_taps(self, indebted: frozenset[int]) -> None:
-        """What the others have left to begin goes first, to the last tile: the end of a small picture is not crowded out."""
+        """What the others have left to begin goes first, so that the end of a small picture is not crowded out."""
         others = any(not upscale.all_begun for job, upscale in self._upscales.items() if job not in indebted)
         for job, upscale in self._upscales.items():
             upscale.tap.open = not (others and job in indebted) or upscale.all_begun
