@@ -19,6 +19,7 @@ from tilestep.bot.gpu.task import Claim
 
 SMOOTHING = 0.2
 ROUNDING = 0.01
+PACED = ("denoise", "tiles")
 
 Numbers = NDArray[np.float64]
 Groups = NDArray[np.intp]
@@ -40,10 +41,12 @@ class CostBook:
     def left_ms(self, name: str, size: float, gpu_ms: float, progress: Progress) -> float | None:
         """What a job has left of its own work; None when neither it nor any before it tells.
 
-        The further a job is, the more its own pace counts, and the less that of the jobs before it.
+        The further a job is, the more its own pace counts, and the less that of the jobs before it. Encoding and
+        decoding are no measure of how far it is: their pieces are few, and a small part of it.
         """
         expected = self._per_unit.get(name)
-        done = min(progress.done / progress.total, 1.0) if progress.total else 0.0
+        paced = progress.total and progress.phase in PACED
+        done = min(progress.done / progress.total, 1.0) if paced else 0.0
         if not done:
             return None if expected is None else max(expected * size - gpu_ms, 0.0)
         own = gpu_ms / done

@@ -39,6 +39,14 @@ def test_a_job_tells_by_its_own_pace_the_further_it_is():
     assert book.left_ms("model", 1, 100, Progress(10, 10, "denoise")) == 0
 
 
+def test_a_picture_that_is_being_decoded_is_nearly_done():
+    book = CostBook()
+    assert book.left_ms("model", 1, 90, Progress(1, 9, "decode")) is None
+    book.note("model", 1, 100)
+    assert book.left_ms("model", 1, 90, Progress(1, 9, "decode")) == 10
+    assert book.left_ms("model", 1, 5, Progress(1, 2, "encode")) == 95
+
+
 def test_equal_flows_share_and_the_shorter_ends_first():
     ends = forecast(ahead(("a", 1, "image", 100), ("b", 2, "image", 300)), FairSettings(), everything)
     assert ends == {0: pytest.approx(200), 1: pytest.approx(400)}
