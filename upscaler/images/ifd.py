@@ -16,6 +16,7 @@ BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, LONG8 = 1, 2, 3, 4, 5, 7, 16
 _INTEGERS = {1: "B", 3: "H", 4: "I", 8: "h", 9: "i", 13: "I", 16: "Q", 18: "Q"}
 MAX_ENTRIES = 4096
 MAX_VALUE_BYTES = 64 << 20
+MAX_DIRECTORIES = 1000
 
 
 class DirectoryError(Exception):
@@ -57,12 +58,14 @@ class Directory:
 class DirectoryReader:
     """Reads directories of a TIFF file or an EXIF block; raises DirectoryError.
 
-    Values of the tags in `skipped`, and values larger than `MAX_VALUE_BYTES`, are left out.
+    Values of the tags in `skipped`, and values larger than `MAX_VALUE_BYTES`, are left out. Values that lie in the
+    same place would take far more memory than the file is large: all together may be twice as large at most.
     """
 
     def __init__(self, file: BinaryIO, skipped: Iterable[int] = ()) -> None:
         self._file, self._skipped = file, frozenset(skipped)
         self._size = file.seek(0, 2)
+        self._left = 2 * self._size
         mark = self._bytes(0, 8)
         if mark[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             raise DirectoryError("no TIFF header")
@@ -83,9 +86,9 @@ class DirectoryReader:
         return Directory(self.order, {entry.tag: entry for entry in entries if entry}, following, end)
 
     def chain(self) -> Iterator[Directory]:
-        """The first directory and those linked to it; a link back ends the chain."""
+        """The first directory and those linked to it; a link back ends the chain, and so do `MAX_DIRECTORIES`."""
         offset, seen = self.first, set[int]()
-        while offset and offset not in seen:
+        while offset and offset not in seen and len(seen) < MAX_DIRECTORIES:
             seen.add(offset)
             directory = self.read(offset)
             yield directory
@@ -102,6 +105,9 @@ class DirectoryReader:
         where = struct.unpack(f"{self.order}{'Q' if self.big else 'I'}", raw[-room:])[0]
         if where + size > self._size:
             return None
+        self._left -= size
+        if self._left < 0:
+            raise DirectoryError("its entries share their values")
         return Entry(tag, kind, count, self._bytes(where, size), where)
 
     def _unpack(self, code: str, offset: int) -> int:

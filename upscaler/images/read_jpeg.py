@@ -17,6 +17,8 @@ IPTC_PREFIX = b"Photoshop 3.0\0"
 APP1, APP2, APP13, DQT, SOS, EOI = 0xE1, 0xE2, 0xED, 0xDB, 0xDA, 0xD9
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL = (0xC0, 0xC1, 0xC9)
+MAX_SEGMENTS = 10_000
+MAX_FILL_BYTES = 1 << 16
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _COLOURS: dict[int, Colour] = {1: "grey", 3: "rgb", 4: "cmyk"}
 _DAMAGED = "The JPEG file is damaged: {}. Save it again with another program."
@@ -63,12 +65,16 @@ def read_jpeg(path: Path, file: BinaryIO) -> PictureInfo:
 def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """(marker, data) up to and with the first start of scan."""
     file.seek(2)
-    while True:
-        byte = file.read(1)
-        while byte and byte != b"\xff":
+    filled = 0
+    for _ in range(MAX_SEGMENTS):
+        byte, start = file.read(1), file.tell()
+        while byte and byte != b"\xff" and file.tell() - start + filled < MAX_FILL_BYTES:
             byte = file.read(1)
-        while byte == b"\xff":
+        while byte == b"\xff" and file.tell() - start + filled < MAX_FILL_BYTES:
             byte = file.read(1)
+        filled += file.tell() - start
+        if filled >= MAX_FILL_BYTES:
+            break
         if not byte or byte[0] == EOI:
             raise InputError("The JPEG file is truncated: it ends before the picture. Download or save it again.")
         marker = byte[0]
@@ -81,6 +87,7 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         yield marker, data
         if marker == SOS:
             return
+    raise InputError(_DAMAGED.format("it holds far more than a picture before the picture"))
 
 
 def _tables(data: bytes) -> dict[int, tuple[int, ...]]:

@@ -16,6 +16,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
 MAX_KEPT_BYTES = 32 << 20
 MAX_INFLATED_BYTES = 64 << 20
+MAX_SMALL_CHUNKS, SMALL_BYTES = 10_000, 256
 _COLOURS: dict[int, tuple[Colour, bool]] = {
     0: ("grey", False),
     2: ("rgb", False),
@@ -68,13 +69,18 @@ def text_keyword(chunk: PngChunk) -> str:
 def _chunks(file: BinaryIO) -> Iterator[PngChunk]:
     """Chunks up to the end mark; those that are not of interest come without data."""
     file.seek(len(SIGNATURE))
-    kept_bytes, complete = 0, False
+    kept_bytes, small, complete = 0, 0, False
     while len(head := file.read(8)) == 8:
         size, kind = int.from_bytes(head[:4], "big"), head[4:]
+        small += size < SMALL_BYTES
+        if small > MAX_SMALL_CHUNKS:
+            raise InputError("The PNG file consists of far too many pieces. Save it again with another program.")
         if kind == b"IEND":
             return
-        if kind in (b"IHDR", b"acTL") or (kind in _KEPT and kept_bytes + size <= MAX_KEPT_BYTES):
+        if kind in (b"IHDR", b"acTL", *_KEPT):
             kept_bytes += size
+            if kept_bytes > MAX_KEPT_BYTES:
+                raise InputError("The PNG file holds more than 32 MiB of text and profiles: remove them and try again.")
             data = file.read(size + 4)
             if len(data) == size + 4 and zlib.crc32(head[4:] + data[:-4]) == int.from_bytes(data[-4:], "big"):
                 yield PngChunk(kind, data[:-4])
@@ -90,14 +96,14 @@ def _chunks(file: BinaryIO) -> Iterator[PngChunk]:
 def _metadata(chunks: list[PngChunk]) -> Metadata:
     """Sorts what was kept; refuses compressed text that grows out of proportion, as the decoder would unpack it too."""
     exif_block = icc = xmp = None
-    text = []
+    text, inflate = list[PngChunk](), _Inflater()
     for chunk in chunks:
         if chunk.kind == b"eXIf":
             exif_block = chunk.data.removeprefix(b"Exif\0\0")
         elif chunk.kind == b"iCCP":
-            icc = _inflated(chunk.data.partition(b"\0")[2][1:])
+            icc = inflate(chunk.data.partition(b"\0")[2][1:])
         elif chunk.kind in _TEXT:
-            content = _text(chunk)
+            content = _text(chunk, inflate)
             if chunk.kind == b"iTXt" and chunk.data.startswith(XMP_KEYWORD + b"\0"):
                 xmp = content
             else:
@@ -106,22 +112,29 @@ def _metadata(chunks: list[PngChunk]) -> Metadata:
     return Metadata(exif=exif_block, icc=icc, xmp=xmp, png_text=tuple(text), png_colour=colour)
 
 
-def _text(chunk: PngChunk) -> bytes | None:
+def _text(chunk: PngChunk, inflate: _Inflater) -> bytes | None:
     _, _, rest = chunk.data.partition(b"\0")
     if chunk.kind == b"zTXt":
-        return _inflated(rest[1:])
+        return inflate(rest[1:])
     if chunk.kind == b"iTXt":
         compressed, body = rest[:1] == b"\1", rest[2:].split(b"\0", 2)[-1]
-        return _inflated(body) if compressed else body
+        return inflate(body) if compressed else body
     return rest
 
 
-def _inflated(data: bytes) -> bytes | None:
-    unpacker = zlib.decompressobj()
-    try:
-        content = unpacker.decompress(data, MAX_INFLATED_BYTES)
-    except zlib.error:
-        return None
-    if unpacker.unconsumed_tail:
-        raise InputError("The PNG file holds text that unpacks to more than 64 MiB: remove its text and try again.")
-    return content
+class _Inflater:
+    """Unpacks compressed text, up to `MAX_INFLATED_BYTES` of it in one file. Raises InputError above that."""
+
+    def __init__(self) -> None:
+        self._left = MAX_INFLATED_BYTES
+
+    def __call__(self, data: bytes) -> bytes | None:
+        unpacker = zlib.decompressobj()
+        try:
+            content = unpacker.decompress(data, self._left + 1)
+        except zlib.error:
+            return None
+        self._left -= len(content)
+        if self._left < 0:
+            raise InputError("The PNG file holds text that unpacks to more than 64 MiB: remove its text and try again.")
+        return content

@@ -9,6 +9,7 @@ from tilestep.upscaler.errors import InputError
 from tilestep.upscaler.images import exif
 from tilestep.upscaler.images.info import Metadata, PictureInfo
 
+MAX_CHUNKS = 1000
 _ANIMATION_FLAG, _ALPHA_FLAG = 0x02, 0x10
 _KEPT = (b"ICCP", b"EXIF", b"XMP ")
 
@@ -43,7 +44,9 @@ def _chunks(file: BinaryIO) -> dict[bytes, bytes]:
         raise InputError("The WebP file is truncated: its end is missing. Download or save it again.")
     file.seek(12)
     chunks: dict[bytes, bytes] = {}
-    while len(head := file.read(8)) == 8 and file.tell() < claimed:
+    for _ in range(MAX_CHUNKS):
+        if len(head := file.read(8)) < 8 or file.tell() >= claimed:
+            break
         kind, size, start = head[:4], int.from_bytes(head[4:], "little"), file.tell()
         chunks.setdefault(kind, file.read(size if kind in _KEPT else min(size, 16)))
         file.seek(start + size + size % 2)
