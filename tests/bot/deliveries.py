@@ -32,6 +32,7 @@ def a_result(folder, side_px=16, count=1, **facts):
 
 
 def _picture(folder, number, side_px):
+    folder.mkdir(exist_ok=True)
     path = folder / f"picture-{number}.png"
     noise = np.random.default_rng(number).integers(0, 256, (side_px, side_px, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)

@@ -58,6 +58,7 @@ class Channel:
         facts |= {"guild_id": str(self.guild_id), "nsfw": self.nsfw, "permission_overwrites": []}
         if self.type in THREADS:
             facts |= {"parent_id": str(self.parent_id), "owner_id": "1", "thread_metadata": self._metadata()}
+            facts |= {"message_count": 0, "member_count": 1}
         return facts
 
     def _metadata(self) -> dict[str, Any]:
