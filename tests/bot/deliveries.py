@@ -20,10 +20,11 @@ def a_job(channel_id, **facts):
         "source_width_px": 8,
         "source_height_px": 8,
         "guild_id": 77,
+        "requester_id": MEMBER,
         "gpu_ms": 1500.0,
         "state": "rendered",
     }
-    return Job(id=new_job_id(), kind="upscale", channel_id=channel_id, requester_id=MEMBER, **known | facts)
+    return Job(id=new_job_id(), kind="upscale", channel_id=channel_id, **known | facts)
 
 
 def a_result(folder, side_px=16, count=1, **facts):
