@@ -14,7 +14,7 @@ This module knows neither torch, nor asyncio, nor a clock: age is counted in mic
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from tilestep.bot.gpu.ring import Ring
@@ -148,6 +148,23 @@ class FairPolicy:
         if place.guild not in guilds:
             self._move(claim.kind, branch, place, claim.flow.member)
 
+    def suspend(self, jobs: Collection[int]) -> bool:
+        """Jobs that are all the backlogged work of a kind want no step for a moment; accounts below stay as they are.
+
+        False, and nothing changed, if they are not all of it. `resume` or any arrival of that kind ends it.
+        """
+        kinds = {self._claims[job].kind for job in jobs}
+        if len(kinds) != 1 or sum(claim.kind in kinds for claim in self._claims.values()) != len(jobs):
+            return False
+        self._leave_kind(kinds.pop())
+        return True
+
+    def resume(self, job: int) -> None:
+        """Ends the suspension of a backlogged job's kind, if there is one."""
+        kind = self._claims[job].kind
+        if kind not in self._kinds:
+            self._kinds.join(kind, self._kind_weight(kind))
+
     def reclaim(self, claim: Claim) -> None:
         """A backlogged job has another priority now."""
         self._claims[claim.job] = claim
@@ -155,8 +172,8 @@ class FairPolicy:
         works[claim.job] = replace(works[claim.job], claim=claim)
 
     def pick(self) -> Claim | None:
-        """Whose step comes next; None when nothing is backlogged."""
-        if not self._claims:
+        """Whose step comes next; None when nothing is backlogged, or all of it suspended."""
+        if not self._kinds:
             return None
         branch = self._branches[self._kinds.head()]
         assert branch.guilds is not None
@@ -241,6 +258,10 @@ class FairPolicy:
             del branch.members[left]
             branch.guilds.leave(left)
         if not branch.guilds:
+            self._leave_kind(kind)
+
+    def _leave_kind(self, kind: str) -> None:
+        if kind in self._kinds:
             self._kinds.leave(kind)
 
     def _remember(self, claim: Claim, cost_us: int) -> None:

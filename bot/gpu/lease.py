@@ -213,6 +213,8 @@ class Lease:
             for account in seat.accounts.values():
                 if account.claim.job not in self._policy:
                     self._arrive(account)
+                else:
+                    self._policy.resume(account.claim.job)
             self._dispatch()
             try:
                 self._await_turn(seat)
@@ -308,9 +310,12 @@ class Lease:
         self._policy.arrive(account.claim, account.arrived_us)
 
     def _retire(self, seat: Seat) -> None:
-        for job in seat.accounts:
-            if job in self._policy:
-                self._policy.leave(job)
+        """A shared task that is late has all the work of its kind: what its jobs owe each other is not forgotten."""
+        jobs = [job for job in seat.accounts if job in self._policy]
+        if len(jobs) > 1 and self._policy.suspend(jobs):
+            return
+        for job in jobs:
+            self._policy.leave(job)
 
 
 def _cost_ms(timing: Timing) -> float:

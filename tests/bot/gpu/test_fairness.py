@@ -226,6 +226,30 @@ def test_the_turn_can_change_while_work_is_waiting():
     assert sum(one != two for one, two in pairwise(run)) == 3
 
 
+def test_debts_within_a_kind_outlast_a_moment_in_which_it_is_suspended():
+    fair = policy()
+    here = claims_of(("g", 1), ("g", 2), kind="upscale")
+    backlog(fair, *here, Claim(9, Flow("g", 3), "image"))
+    fair.charge(here[0], 50)
+    before = [fair.credit_us(claim)[1:] for claim in here]
+    assert fair.suspend([0, 1])
+    assert {claim.job for claim in serve(fair, lambda claim: 5, 20)} == {9}
+    fair.resume(0)
+    assert [fair.credit_us(claim)[1:] for claim in here] == before
+    assert {claim.kind for claim in serve(fair, lambda claim: 5, 20)} == {"image", "upscale"}
+
+
+def test_only_all_the_work_of_a_kind_can_be_suspended():
+    fair = policy()
+    backlog(fair, *claims_of(("g", 1), ("g", 2)))
+    assert not fair.suspend([0])
+    assert fair.suspend([0, 1])
+    assert fair.pick() is None
+    fair.leave(0)
+    fair.arrive(Claim(5, Flow("g", 5)))
+    assert fair.pick() is not None
+
+
 def test_shares_are_right_though_the_turn_follows_steps_that_differ_tenfold():
     weights = {"dear": 1, "cheap": 2, "dear too": 3}
     cost = {"dear": 80_000, "cheap": 8_000, "dear too": 80_000}
