@@ -25,7 +25,6 @@ from tilestep.bot.errors import Undeliverable
 from tilestep.bot.job import Job
 from tilestep.bot.ports import JobProgress, Messages, Posted, Result, ResultPicture
 from tilestep.bot.requests import ResultFormat
-from tilestep.bot.settings import Settings
 from tilestep.upscaler.errors import TilestepError
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class Delivery(Messages):
     def __init__(
         self,
         client: discord.Client,
-        settings: Settings,
+        *,
         views: ViewFactory | None = None,
         encode: Encode = encode_under,
         retry: posting.Retry = posting.Retry(),  # noqa: B008

@@ -12,7 +12,6 @@ import discord
 
 from tilestep.bot.delivery_send import NotHere, Sender, Target
 from tilestep.bot.job import Job
-from tilestep.bot.posting import may_pass, why
 
 REPLY_MARGIN_S = 5.0
 NO_LONGER_RESTRICTED = "that channel is no longer age-restricted"
@@ -60,7 +59,7 @@ class Places:
         try:
             channel = await self._look(job.parent_channel_id or job.channel_id)
         except discord.HTTPException as error:
-            raise NotHere(why(error.code, error.text), may_pass(error.code)) from error
+            raise self._sender.refusal(error, target) from error
         if not getattr(channel, "nsfw", False):
             raise NotHere(NO_LONGER_RESTRICTED)
 
@@ -79,7 +78,7 @@ class Places:
         try:
             channel = await self._sender.insist(lambda: self._client.create_dm(discord.Object(member_id)))
         except discord.HTTPException as error:
-            raise NotHere(why(error.code, error.text)) from error
+            raise self._sender.refusal(error, Target("dm", 0)) from error
         return Target("dm", channel.id)
 
     async def _look(self, channel_id: int) -> object:

@@ -28,6 +28,7 @@ NO_MENTIONS = discord.AllowedMentions.none()
 CLOCKS_DIFFER = timedelta(minutes=10)
 MESSAGES_LOOKED_THROUGH = 2000
 UNREACHABLE = "Discord cannot be reached at the moment; the result waits here and is posted when it can."
+TOKEN_REFUSED = "Discord does not accept the bot's token any more; the result waits here until the operator mends that."
 DELETED = "It was posted, and somebody has deleted it since."
 
 
@@ -196,6 +197,8 @@ class Sender:
             return TooLarge()
         if target.kind == "reply":
             return NotHere("the 15 minutes are over in which the answer to a command can be changed")
+        if error.status == 401:
+            return Undeliverable(TOKEN_REFUSED, again_later=True)
         if what is Verdict.DELETED:
             return Undeliverable(DELETED)
         words = why(error.code, error.text, missing_permissions(self.client, target.channel_id))

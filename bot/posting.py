@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tilestep.bot.job import Job
-from tilestep.bot.naming import result_name
+from tilestep.bot.naming import plain_text, result_name
 from tilestep.bot.requests import MIB, ResultFormat, UpscaleOptions
 
 DM_LIMIT_BYTES = 10 * MIB
 """Of a file in a direct message, where no server's boosts count."""
 SIZE_STEPS = tuple(int(mib * MIB) for mib in (100, 50, 25, 20 / 1.048576, 10, 8, 4, 2, 1, 0.5, 0.25))
 """Limits for a file that Discord has or had (20 MB among them), and below them halves."""
+WHY_CHARACTERS = 200
 _OUR_ENDING = re.compile(r"(_\d+x)?-[0-9a-z]{20}(-\d+)?$")
 
 
@@ -77,7 +78,7 @@ _MAY_PASS = frozenset({50001, 50013, 50083, 160005})
 
 def why(code: int, text: str, missing: tuple[str, ...] = ()) -> str:
     """Why Discord refuses to post somewhere, as the end of a sentence. `missing`: permissions in Discord's words."""
-    words = _WHY.get(code) or f"Discord refused it there ({text.strip() or code})"
+    words = _WHY.get(code) or f"Discord refused it there ({plain_text(text)[:WHY_CHARACTERS] or code})"
     return f"{words} (missing permission: {', '.join(missing)})" if missing and code in (50001, 50013) else words
 
 

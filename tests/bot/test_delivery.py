@@ -13,7 +13,6 @@ from tilestep.bot.delivery import Delivery
 from tilestep.bot.errors import Undeliverable
 from tilestep.bot.ports import JobProgress
 from tilestep.bot.requests import ImagineOptions, Reply
-from tilestep.bot.settings import Settings
 
 
 class Buttons:
@@ -57,7 +56,7 @@ async def env():
 
 @pytest.fixture
 def delivery(env):
-    return Delivery(env.bot, Settings(), Buttons(), retry=AT_ONCE)
+    return Delivery(env.bot, views=Buttons(), retry=AT_ONCE)
 
 
 @pytest.fixture

@@ -70,6 +70,8 @@ def test_missing_permissions_are_named_where_they_are_the_reason():
 
 def test_words_of_discord_are_passed_on_where_there_are_none_of_ours():
     assert why(1234, " Strange ") == "Discord refused it there (Strange)"
+    assert "\n" not in why(1234, "One\nline")
+    assert len(why(1234, "x" * 999)) < 300
     assert why(1234, "") == "Discord refused it there (1234)"
 
 

@@ -9,7 +9,6 @@ from deliveries import AT_ONCE, MEMBER, a_job, a_result
 
 from tilestep.bot.delivery import Delivery
 from tilestep.bot.errors import Undeliverable
-from tilestep.bot.settings import Settings
 
 CHANNEL = 1001
 
@@ -17,7 +16,7 @@ CHANNEL = 1001
 @pytest.fixture
 async def delivery(client, wire):
     await wire.channel(CHANNEL)
-    return Delivery(client, Settings(), retry=AT_ONCE)
+    return Delivery(client, retry=AT_ONCE)
 
 
 async def test_the_picture_arrives_byte_by_byte_as_a_reply_to_its_source(delivery, wire, tmp_path):
@@ -55,12 +54,12 @@ async def test_a_first_send_looks_for_nothing(delivery, wire, tmp_path):
 async def test_a_crash_between_the_send_and_the_row_posts_nothing_twice(client, wire, tmp_path, nonces):
     await wire.channel(CHANNEL)
     job, result = a_job(CHANNEL), a_result(tmp_path)
-    first = await Delivery(client, Settings(), retry=AT_ONCE).post(job, result)
+    first = await Delivery(client, retry=AT_ONCE).post(job, result)
     for _ in range(120):
         await wire.member_posts(CHANNEL, MEMBER, f"talk of cat_2x-{job.id}.png")
     if nonces == "forgotten":
         await wire.forget_nonces()
-    again = Delivery(client, Settings(), retry=AT_ONCE)
+    again = Delivery(client, retry=AT_ONCE)
     second = await again.post(marked(job), result)
     assert (second.message_id, second.attachment_bytes) == (first.message_id, first.attachment_bytes)
     assert len(await wire.messages(CHANNEL)) == 1
@@ -151,7 +150,7 @@ async def test_words_are_told_once(client, wire, delivery):
     job = a_job(CHANNEL)
     assert await delivery.tell(job, "The picture is no picture.")
     await wire.forget_nonces()
-    assert await Delivery(client, Settings(), retry=AT_ONCE).tell(job, "The picture is no picture.")
+    assert await Delivery(client, retry=AT_ONCE).tell(job, "The picture is no picture.")
     [message] = await wire.messages(CHANNEL)
     assert message["content"] == f"<@{MEMBER}> The picture is no picture.\n-# Job {job.id}"
     assert await delivery.tell(job, "Other words.")

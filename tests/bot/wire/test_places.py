@@ -8,7 +8,6 @@ from deliveries import AT_ONCE, MEMBER, a_job, a_result
 from tilestep.bot.delivery import Delivery
 from tilestep.bot.errors import Undeliverable
 from tilestep.bot.requests import Reply
-from tilestep.bot.settings import Settings
 
 PARENT, THREAD = 1001, 1002
 PUBLIC_THREAD, PRIVATE_THREAD = 11, 12
@@ -17,7 +16,7 @@ PUBLIC_THREAD, PRIVATE_THREAD = 11, 12
 @pytest.fixture
 async def delivery(client, wire):
     await wire.channel(PARENT)
-    return Delivery(client, Settings(), retry=AT_ONCE)
+    return Delivery(client, retry=AT_ONCE)
 
 
 def in_thread(**facts):
@@ -112,6 +111,17 @@ async def test_from_a_channel_that_refuses_it_goes_to_the_member_or_waits(delive
     with pytest.raises(Undeliverable, match=f"(?s){why}.*no direct messages from me") as caught:
         await delivery.post(a_job(PARENT), a_result(tmp_path))
     assert caught.value.again_later is later
+
+
+async def test_a_token_that_is_refused_loses_no_result(delivery, wire, tmp_path):
+    await wire.channel(PARENT, refuse=[401, 0])
+    with pytest.raises(Undeliverable, match="the bot's token") as caught:
+        await delivery.post(a_job(PARENT), a_result(tmp_path))
+    assert caught.value.again_later
+    await wire.fault(path="/users/@me/channels", status=401)
+    with pytest.raises(Undeliverable, match="the bot's token"):
+        await delivery.post(private("dead"), a_result(tmp_path))
+    assert await wire.messages() == []
 
 
 async def test_what_was_asked_in_a_direct_message_comes_there(delivery, wire, tmp_path):

@@ -10,7 +10,6 @@ from deliveries import AT_ONCE, MEMBER, a_job
 from tilestep.bot.delivery import Delivery
 from tilestep.bot.ports import JobProgress
 from tilestep.bot.requests import Reply
-from tilestep.bot.settings import Settings
 
 CHANNEL = 1001
 WAITING, HALF = JobProgress("waiting", ahead=3), JobProgress("working", 5, 10)
@@ -21,7 +20,7 @@ JPEG, PNG = b"\xff\xd8\xff first", b"\x89PNG second"
 async def deliveries(client, wire):
     """Makes one more, as a restart does."""
     await wire.channel(CHANNEL)
-    return lambda: Delivery(client, Settings(), retry=AT_ONCE)
+    return lambda: Delivery(client, retry=AT_ONCE)
 
 
 @pytest.fixture

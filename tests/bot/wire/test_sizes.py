@@ -9,7 +9,6 @@ from PIL import Image
 from tilestep.bot.delivery import Delivery
 from tilestep.bot.errors import Undeliverable
 from tilestep.bot.requests import UpscaleOptions
-from tilestep.bot.settings import Settings
 
 CHANNEL = 1001
 
@@ -17,7 +16,7 @@ CHANNEL = 1001
 @pytest.fixture
 async def delivery(client, wire):
     await wire.channel(CHANNEL)
-    return Delivery(client, Settings(), retry=AT_ONCE)
+    return Delivery(client, retry=AT_ONCE)
 
 
 async def test_what_does_not_fit_by_the_guilds_limit_is_never_sent(delivery, wire, tmp_path):
