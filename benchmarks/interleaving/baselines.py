@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 from interleaving.models import Bench, ImageSize
 
 from tilestep.bot.gpu import Flow
-from tilestep.bot.gpu.clock import Timing
+from tilestep.bot.gpu.clock import StepClock, Timing
 from tilestep.bot.gpu.errors import JobCancelled, TaskCancelled
 from tilestep.bot.gpu.gate import Phase
 from tilestep.bot.gpu.lease import LeaseRecord
@@ -135,9 +135,9 @@ class PlainHandle:
 class Plain:
     """A baseline: a thread for each job, or `per_kind` one for all images and one for all upscales."""
 
-    def __init__(self, bench: Bench, turns: Turns, per_kind: bool = False) -> None:
+    def __init__(self, bench: Bench, turns: Turns, per_kind: bool = False, clock: StepClock | None = None) -> None:
         self.owners: dict[int, Flow] = {}
-        self.turns, self.clock = turns, bench.clock()
+        self.turns, self.clock = turns, clock or bench.clock()
         self.given_up: set[int] = set()
         self.log: list[tuple[Claim, Phase, Timing, float]] = []
         self._bench = bench

@@ -78,10 +78,14 @@ def step_ms(steps: Iterable[LeaseRecord]) -> float:
 
 
 def waited_ms(steps: list[LeaseRecord], asked_s: float, job: int) -> float:
-    """Device time from the asking, the step under way then counted whole, to the first step that this job is in."""
+    """Device time from the asking, which was in the middle of some step, to the first step that this job is in."""
     first = next(n for n, step in enumerate(steps) if job in step.parts)
-    under_way = max((n for n, step in enumerate(steps[:first]) if step.started_s <= asked_s), default=first)
-    return sum(step.gpu_ms for step in steps[under_way:first])
+    begun = max((n for n, step in enumerate(steps[:first]) if step.started_s <= asked_s), default=None)
+    if begun is None:
+        return sum(step.gpu_ms for step in steps[:first])
+    began_s, ended_s = steps[begun].started_s, steps[begun + 1].started_s
+    rest = (ended_s - asked_s) / (ended_s - began_s)
+    return rest * steps[begun].gpu_ms + sum(step.gpu_ms for step in steps[begun + 1 : first])
 
 
 def begun_after(steps: Iterable[LeaseRecord], job: int, moment_s: float) -> int:

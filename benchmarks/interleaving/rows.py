@@ -32,12 +32,12 @@ from tilestep.bot.gpu.fairness import FairSettings
 from tilestep.bot.gpu.lease import LeaseRecord
 from tilestep.bot.gpu.task import IMAGE, UPSCALE
 
-IMAGE_WEIGHT = 3
+IMAGE_WEIGHT = 2
 MEMBER_WEIGHTS = {"dear": 1, "cheap": 2, "dear too": 3, "tiles": 1, "tiles too": 2}
 GUILD_OF_FIFTY = 50
 LOAD_MEMBERS = 6
 BASELINE_TIMES = 3
-WARM_PART = 0.6
+WARM_PART = 0.2
 Build = Callable[[Bench], Contender]
 
 
@@ -57,7 +57,7 @@ class Shares:
 
 
 def expected_shares() -> dict[str, float]:
-    """Of the device: three quarters for images, a quarter for upscales, members by weight in each."""
+    """Of the device: two thirds for images, a third for upscales, members by weight in each."""
     total = IMAGE_WEIGHT + 1
     images = {name: MEMBER_WEIGHTS[name] for name in ("dear", "cheap", "dear too")}
     tiles = {name: MEMBER_WEIGHTS[name] for name in ("tiles", "tiles too")}
@@ -74,17 +74,17 @@ async def shares_of(bench: Bench, build: Build) -> Shares:
         for name in ("tiles", "tiles too"):
             submits.append(functools.partial(contender.upscale, Flow("guild", name), bench.large_px))
         async with backlogged(submits):
-            steps = await window(contender, bench)
+            steps = await window(contender, bench.shares_ms)
         members = {job: str(flow.member) for job, flow in contender.owners.items()}
     used = used_ms(steps, members)
     return Shares(expected_shares(), {name: ms / used.total() for name, ms in used.items()}, steps, contender.owners)
 
 
-async def window(contender: Contender, bench: Bench) -> list[LeaseRecord]:
-    """The steps of a window of device time, once shares are steady; baselines get a third of it."""
+async def window(contender: Contender, window_ms: float) -> list[LeaseRecord]:
+    """The steps of a window of device time, once shares are steady; baselines get a quarter of it."""
     ours = isinstance(contender, Tilestep)
-    window_ms = bench.window_ms if ours else bench.window_ms / 3
-    await served(contender, window_ms * (WARM_PART if ours else 0.1), time.monotonic())
+    window_ms = window_ms if ours else window_ms / 4
+    await served(contender, window_ms * WARM_PART, time.monotonic())
     return await served(contender, window_ms, time.monotonic())
 
 
@@ -113,7 +113,7 @@ async def guild_share(bench: Bench, build: Build, kind: str) -> float:
         else:
             submits = [functools.partial(contender.upscale, flow, bench.large_px) for flow in flows]
         async with backlogged(submits, 1):
-            steps = await window(contender, bench)
+            steps = await window(contender, bench.guilds_ms)
         used = used_ms(steps, {job: str(flow.guild) for job, flow in contender.owners.items()})
     return used["one"] / used.total()
 
