@@ -11,13 +11,14 @@ a `write` takes its turn at the start, so that it never fails half-way for want 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tilestep.bot.errors import DatabaseError, SettingsError
@@ -25,7 +26,15 @@ from tilestep.bot.schema import make_tables
 from tilestep.bot.upgrade import upgrade
 
 BUSY_TIMEOUT_MS = 15_000
+PRAGMAS = (
+    f"busy_timeout = {BUSY_TIMEOUT_MS}",
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "secure_delete = ON",
+)
 WRITES = "tilestep_writes"
+MISTAKES = (DataError, IntegrityError, ProgrammingError)
 DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
 
 
@@ -52,18 +61,20 @@ class Database:
 
     async def migrate(self) -> None:
         """Brings the schema up to date. Raises DatabaseError for a schema of a newer Tilestep, which is left alone."""
+        async with self.read() as connection:
+            await connection.execute(sa.select(sa.literal(1)))
         await asyncio.to_thread(lambda: asyncio.run(_migrate(self._url, self._prefix)))
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection whose statements all see the same moment (SQLite) or each the newest (PostgreSQL)."""
-        async with _in_words(), self._engine.connect() as connection:
+        async with _in_words(*MISTAKES), self._engine.connect() as connection:
             yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction, committed at the end and rolled back by any error."""
-        async with _in_words(), self._engine.connect() as connection:
+        async with _in_words(*MISTAKES), self._engine.connect() as connection:
             await connection.execution_options(**{WRITES: True})
             async with connection.begin():
                 yield connection
@@ -91,16 +102,15 @@ def make_engine(url: str) -> AsyncEngine:
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:
+    """Deleted rows are wiped, since people may ask to be forgotten; what is committed survives a power cut."""
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in (
-        f"busy_timeout = {BUSY_TIMEOUT_MS}",
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        "secure_delete = ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in PRAGMAS:
+            cursor.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
     cursor.close()
 
 
@@ -129,16 +139,18 @@ def _lock_number(prefix: str) -> int:
 
 
 @asynccontextmanager
-async def _in_words() -> AsyncIterator[None]:
-    """A database that cannot be reached, or is full or locked, is no fault of ours."""
+async def _in_words(*ours: type[DBAPIError]) -> AsyncIterator[None]:
+    """A database that cannot be reached, is full or locked, is no fault of ours; `ours` are, and pass as they are."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except ours:
+        raise
+    except DBAPIError as error:
         raise DatabaseError(f"The database cannot be used ({_reason(error.orig)}): try again later.") from error
     except (OSError, TimeoutError) as error:
         raise DatabaseError(f"The database cannot be reached ({_reason(error)}): try again later.") from error
 
 
 def _reason(error: BaseException | None) -> str:
-    text = str(error).strip().rstrip(".") or type(error).__name__
-    return text.splitlines()[0].removeprefix("<class 'asyncpg.exceptions.").strip()
+    text = re.sub(r"^<class '[^']*'>: ", "", str(error)).strip().rstrip(".")
+    return text.splitlines()[0] if text else type(error).__name__

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tilestep.bot.database import Database
 from tilestep.bot.errors import NoSuchJob, Refused
+from tilestep.bot.forgetting import strip_heirs
 from tilestep.bot.job import (
     OPEN_STATES,
     OVER_STATES,
@@ -173,7 +174,7 @@ class JobStore:
     async def forget_member(self, member_id: int) -> list[Job]:
         """Removes the member's jobs and gives them; and what others' upscales of their pictures hold of them."""
         async with self._database.write() as connection:
-            await self._strip_heirs(connection, member_id)
+            await strip_heirs(connection, self._tables, member_id)
             return await self._remove(connection, self._jobs.c.requester_id == member_id)
 
     async def forget_guild(self, guild_id: int) -> list[Job]:
@@ -213,15 +214,3 @@ class JobStore:
             raise Refused("jobs_at_once", too_many_jobs(of_mine - 1, bounds.of_member, EVERYWHERE))
         if bounds.of_all is not None and of_all > bounds.of_all:
             raise Refused("queue", queue_full(of_all - 1, bounds.of_all))
-
-    async def _strip_heirs(self, connection: AsyncConnection, member_id: int) -> None:
-        """Upscales of the member's pictures inherited the recipe, prompt and all, and so did upscales of those."""
-        jobs = self._jobs
-        mine = sa.select(jobs.c.id).where(jobs.c.requester_id == member_id).cte("mine", recursive=True)
-        heirs = mine.union(sa.select(jobs.c.id).where(jobs.c.parent_job_id == mine.c.id, jobs.c.kind == "upscale"))
-        await connection.execute(
-            sa.update(jobs).where(jobs.c.id.in_(sa.select(heirs.c.id))).values(recipe={}, source_description=None)
-        )
-        posted = jobs.c.source_author_id == member_id
-        gone = {"source_author_id": None, "source_filename": None, "source_description": None}
-        await connection.execute(sa.update(jobs).where(posted).values(gone))

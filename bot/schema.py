@@ -48,7 +48,7 @@ class UtcTime(sa.TypeDecorator[datetime]):
 class AnyText(sa.TypeDecorator[str]):
     """Text from strangers: what a database cannot hold (NUL, halves of surrogate pairs) is taken out."""
 
-    impl = sa.Text
+    impl = sa.String
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
@@ -96,7 +96,7 @@ def make_tables(prefix: str) -> Tables:
         sa.Table(
             f"{prefix}job_sources",
             metadata,
-            sa.Column("job_id", sa.String(20), sa.ForeignKey(jobs.c.id, ondelete="CASCADE"), primary_key=True),
+            sa.Column("job_id", AnyText(20), sa.ForeignKey(jobs.c.id, ondelete="CASCADE"), primary_key=True),
             sa.Column("data", sa.LargeBinary, nullable=False),
         ),
         sa.Table(
@@ -139,7 +139,7 @@ def _jobs(metadata: sa.MetaData, prefix: str) -> sa.Table:
     return sa.Table(
         f"{prefix}jobs",
         metadata,
-        sa.Column("id", sa.String(20), primary_key=True),
+        sa.Column("id", AnyText(20), primary_key=True),
         sa.Column("kind", sa.String(10), nullable=False),
         sa.Column("state", sa.String(10), nullable=False),
         sa.Column("via", sa.String(10), nullable=False),
@@ -153,7 +153,7 @@ def _jobs(metadata: sa.MetaData, prefix: str) -> sa.Table:
         sa.Column("source_description", AnyText),
         sa.Column("source_width_px", sa.Integer),
         sa.Column("source_height_px", sa.Integer),
-        sa.Column("parent_job_id", sa.String(20)),
+        sa.Column("parent_job_id", AnyText(20)),
         sa.Column("recipe", sa.JSON, nullable=False),
         sa.Column("reply", sa.JSON(none_as_null=True)),
         sa.Column("reply_expires_at", sa.Float(53)),

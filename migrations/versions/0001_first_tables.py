@@ -34,8 +34,8 @@ def upgrade() -> None:
         sa.Column("at", TIME, nullable=False),
         sa.Column("by", SNOWFLAKE, nullable=False),
         sa.Column("setting", sa.String(40), nullable=False),
-        sa.Column("before", sa.Text, nullable=False),
-        sa.Column("after", sa.Text, nullable=False),
+        sa.Column("before", sa.String, nullable=False),
+        sa.Column("after", sa.String, nullable=False),
     )
     op.create_index(f"{prefix}audit_by_guild", f"{prefix}audit", ["guild_id", "id"])
     op.create_table(
@@ -73,8 +73,8 @@ def create_jobs(prefix: str) -> None:
         sa.Column("source_channel_id", SNOWFLAKE),
         sa.Column("source_message_id", SNOWFLAKE),
         sa.Column("source_author_id", SNOWFLAKE),
-        sa.Column("source_filename", sa.Text),
-        sa.Column("source_description", sa.Text),
+        sa.Column("source_filename", sa.String),
+        sa.Column("source_description", sa.String),
         sa.Column("source_width_px", sa.Integer),
         sa.Column("source_height_px", sa.Integer),
         sa.Column("parent_job_id", sa.String(20)),
@@ -83,8 +83,8 @@ def create_jobs(prefix: str) -> None:
         sa.Column("reply_expires_at", sa.Float(53)),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("gpu_ms", sa.Float(53), nullable=False),
-        sa.Column("error", sa.Text),
-        sa.Column("note", sa.Text, nullable=False),
+        sa.Column("error", sa.String),
+        sa.Column("note", sa.String, nullable=False),
         sa.Column("progress_channel_id", SNOWFLAKE),
         sa.Column("progress_message_id", SNOWFLAKE),
         sa.Column("result_channel_id", SNOWFLAKE),
