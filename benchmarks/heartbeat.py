@@ -7,7 +7,7 @@ loaded; diffusers and a model imported and loaded; under load, eight members ups
 steps, while statistics are asked for. `own` is processor time of the loop's thread in one turn: what callbacks cost.
 
 To reach under load: at most 20 ms longer than beside the plain thread, which is what the machine itself takes. Where
-processors are busy with other work that difference is noise, and the percentiles tell more than the longest.
+processors are busy with other work that difference is noise: run it as `nice -n -12 python benchmarks/heartbeat.py`.
 """
 
 from __future__ import annotations

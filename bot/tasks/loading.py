@@ -47,8 +47,10 @@ def load_text_to_image(
     fetched, each in one line; TaskCancelled by the gate.
     """
     gate = gate or RecordingGate()
-    where = {"endpoint": endpoint, "cache_dir": cache_dir}
-    return prepare_text_to_image(model, device, budget_bytes, token, gate=gate, **where).load(gate)
+    prepared = prepare_text_to_image(
+        model, device, budget_bytes, token, gate=gate, endpoint=endpoint, cache_dir=cache_dir
+    )
+    return prepared.load(gate)
 
 
 def prepare_text_to_image(
