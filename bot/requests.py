@@ -12,12 +12,20 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asks, as Discord knows them at this moment. `manages_guild`: the permission Manage Server."""
+    """Who asks, as Discord knows them at this moment.
+
+    `manages_guild`: the permission Manage Server, in `guild_id`; without a guild it holds nowhere.
+    """
 
     id: int
     role_ids: frozenset[int] = frozenset()
     manages_guild: bool = False
     manages_messages: bool = False
+    guild_id: int | None = None
+
+    def moderates(self, guild_id: int | None) -> bool:
+        """Whether they may end and delete what others started there."""
+        return guild_id is not None and guild_id == self.guild_id and (self.manages_guild or self.manages_messages)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,97 @@
+"""A service with everything real but Discord and the size of the network: SQLite, the GPU scheduler on the CPU, files."""
+
+import contextlib
+import io
+
+import numpy as np
+from letters import Letters
+from PIL import Image
+from tiny_tiles import add_pool, pool_scheduler
+
+from tilestep.bot.database import Database
+from tilestep.bot.disk import ResultFiles
+from tilestep.bot.guilds import GuildStore
+from tilestep.bot.jobs import JobStore
+from tilestep.bot.model import TextToImage
+from tilestep.bot.requests import (
+    Actor,
+    ImagineOptions,
+    ImagineRequest,
+    Place,
+    SourcePicture,
+    UpscaleOptions,
+    UpscaleRequest,
+)
+from tilestep.bot.service import Service
+from tilestep.bot.settings import load_settings
+
+GUILD, CHANNEL, MEMBER, OTHER, MODERATOR = 77, 700, 42, 43, 44
+HERE = Place(GUILD, CHANNEL)
+
+
+def png(width=24, height=16, seed=0, mode="RGB"):
+    """The bytes of a small picture of noise."""
+    bands = {"RGB": 3, "RGBA": 4}[mode]
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, bands), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels, mode=None).save(file, "PNG")
+    return file.getvalue()
+
+
+def wish(member=MEMBER, place=HERE, data=None, options=None, **fields):
+    """A request to enlarge a small picture."""
+    source = fields.pop("source", None) or SourcePicture(data or png(), "cat photo.png")
+    options = options or UpscaleOptions(quality="fast")
+    return UpscaleRequest(Actor(member, guild_id=place.guild_id), place, source, options, **fields)
+
+
+def image_wish(prompt="a lighthouse", member=MEMBER, place=HERE, via="command", **options):
+    """A request for new pictures of 64 pixels a side, in two steps."""
+    options = {"width_px": 64, "height_px": 64, "steps": 2, **options}
+    return ImagineRequest(Actor(member, guild_id=place.guild_id), place, ImagineOptions(prompt, **options), via)
+
+
+def moderator(member=MODERATOR, guild_id=GUILD):
+    return Actor(member, manages_messages=True, guild_id=guild_id)
+
+
+class SmallBot:
+    """`service` and its parts. Entering it again after leaving is a restart on the same folder and letters."""
+
+    def __init__(self, folder, **values):
+        values = {"min_free_disk_mib": 0, "progress_seconds": 1, **values}
+        self.settings = load_settings(None, data_dir=folder, **values)
+        self.files = ResultFiles(folder)
+        self.letters = Letters()
+        self.gpu_options = {}
+
+    async def __aenter__(self):
+        self._stack = contextlib.AsyncExitStack()
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self.database = await self._stack.enter_async_context(Database(self.settings.sqlalchemy_url))
+        await self.database.migrate()
+        self.jobs, self.guilds = JobStore(self.database), GuildStore(self.database)
+        self.gpu = await self._stack.enter_async_context(pool_scheduler(**self.gpu_options))
+        add_pool(self.gpu)
+        self.model = TextToImage(self.gpu)
+        self.service = Service(self.settings, self.jobs, self.guilds, self.gpu, self.model, self.letters, self.files)
+        return self
+
+    async def __aexit__(self, *error):
+        self.letters.gate.set()
+        await self.service.stop()
+        await self._stack.aclose()
+
+    @contextlib.contextmanager
+    def held(self):
+        """Nothing on the GPU begins a step meanwhile; new jobs are accepted."""
+        self.gpu.pause()
+        try:
+            yield
+        finally:
+            self.gpu.resume()
+
+    async def upscaled(self, request=None):
+        """A job from the wish to its end."""
+        job = await self.service.upscale(request or wish())
+        return await self.service.wait(job.id)
