@@ -1,0 +1,162 @@
+"""`tilestep demo`: the real bot in an in-memory Discord (SimCord), with a page in the browser. No token, no GPU.
+
+Cogs, service, GPU scheduler, database and migrations are those of `tilestep run`; only Discord itself is not there.
+The page shows what the bot does between clicks because it is refreshed here once a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib
+import io
+import logging
+import tempfile
+import webbrowser
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import discord
+import simcord
+
+from tilestep.bot.client import TilestepBot
+from tilestep.bot.errors import FetchError
+from tilestep.bot.logs import configure_logs
+from tilestep.bot.runtime import Runtime
+from tilestep.bot.sample import sample_picture
+from tilestep.bot.settings import Settings, load_settings
+
+log = logging.getLogger(__name__)
+
+REFRESH_S = 1.0
+SETTLE_S = 120.0
+GREETING = (
+    "**Tilestep demo.** This is the real bot in a Discord that lives in memory. Try\n"
+    "- **Upscale 2x** under the picture, and again under its result\n"
+    "- `/upscale` with a picture of your own\n"
+    "- a picture's Apps menu: **Upscale**\n"
+    "- `/imagine` and `/queue`\n"
+    "- `/tilestep limits` as Ada, who manages this server; Ben is an ordinary member. Let both upscale at once: each "
+    "gets half of the machine."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `tilestep demo`."""
+    parser.add_argument("--port", type=int, default=8765, help="of the page on 127.0.0.1 (default 8765; 0 picks one)")
+    parser.add_argument("--no-browser", action="store_true", help="only print the page's address")
+    parser.add_argument("--data-dir", type=Path, help="keep database and pictures here; default: a temporary folder")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serves the page until Ctrl-C or until it is closed."""
+    configure_logs("INFO", "text")
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(_serve(args))
+    return 0
+
+
+async def _serve(args: argparse.Namespace) -> None:
+    with contextlib.ExitStack() as stack:
+        folder = args.data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tilestep-demo-")))
+        settings = load_settings(None, data_dir=folder, sync_commands="global")
+        async with Demo(settings) as demo, demo.page(args.port) as page:
+            print(f"Tilestep demo: {page.url}\nCtrl-C stops it.", flush=True)
+            if not args.no_browser:
+                await asyncio.to_thread(webbrowser.open, page.url)
+            await page.wait_closed()
+
+
+class ClientFetcher:
+    """Fetches pictures through the client's own HTTP, which SimCord answers; no other address exists in the demo."""
+
+    def __init__(self, client: discord.Client) -> None:
+        self._client = client
+
+    async def fetch(self, url: str, limit_bytes: int) -> bytes:
+        """Raises FetchError when the picture is gone or too large."""
+        try:
+            data: bytes = await self._client.http.get_from_cdn(url)
+        except discord.HTTPException as error:
+            raise FetchError("The picture is not there any more: post it again.") from error
+        if len(data) > limit_bytes:
+            raise FetchError(f"The file is larger than {limit_bytes // 2**20} MiB: send a smaller one.")
+        return data
+
+
+class Demo:
+    """A server with two members and the bot. `bot` and `runtime` are new after `restart`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.bot = TilestepBot(settings)
+        self._stack = AsyncExitStack()
+        self._bot_stack = AsyncExitStack()
+        self._page: Any = None
+
+    async def __aenter__(self) -> Demo:
+        self.env = await self._stack.enter_async_context(
+            simcord.run(self.bot, check_errors=False, settle_timeout=SETTLE_S)
+        )
+        guild = self.env.create_guild("Tilestep", owner=self.env.create_user("tilestep-owner"))
+        self.channel = guild.create_text_channel("pictures")
+        admins = guild.create_role("Admins", permissions=discord.Permissions(manage_guild=True, manage_messages=True))
+        self.ada = guild.add_member(self.env.create_user("ada", global_name="Ada"), roles=[admins])
+        self.ben = guild.add_member(self.env.create_user("ben", global_name="Ben"))
+        await self._start_bot()
+        await self._greet()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._bot_stack.aclose()
+        await self._stack.aclose()
+
+    async def restart(self) -> None:
+        """As if the process had been ended and started again: a new bot, a new runtime, the same Discord and folder."""
+        await self._bot_stack.aclose()
+        self.bot = TilestepBot(self.settings)
+        await self.env.restart_bot(self.bot)
+        await self._start_bot()
+
+    @contextlib.asynccontextmanager
+    async def page(self, port: int) -> AsyncIterator[Any]:
+        """The page in the browser, kept fresh while the block runs."""
+        viewers = [self.ada, self.ben]
+        async with self.env.preview(self.channel, viewers=viewers, layout="channel", port=port or None) as page:
+            refreshing = asyncio.create_task(_keep_fresh(page))
+            try:
+                yield page
+            finally:
+                refreshing.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await refreshing
+
+    async def _start_bot(self) -> None:
+        stack = AsyncExitStack()
+        self.runtime = await stack.enter_async_context(
+            Runtime(self.settings, self.bot, fetcher=ClientFetcher(self.bot))
+        )
+        await stack.enter_async_context(self.bot.using(self.runtime))
+        await self.bot.register_commands()
+        await self.runtime.start()
+        self._bot_stack = stack
+
+    async def _greet(self) -> None:
+        channel = self.bot.get_channel(self.channel.id)
+        assert isinstance(channel, discord.TextChannel)
+        drawn = io.BytesIO(await asyncio.to_thread(sample_picture))
+        file = discord.File(drawn, "sample.png", description="A lighthouse at dusk")
+        button: Any = importlib.import_module("tilestep.cogs.upscale").UpscaleButton
+        view = discord.ui.View(timeout=None).add_item(button.for_message())
+        await channel.send(GREETING, file=file, view=view)
+
+
+async def _keep_fresh(page: Any) -> None:
+    """Shows what happened without a click; skips a turn while somebody is clicking."""
+    while True:
+        await asyncio.sleep(REFRESH_S)
+        with contextlib.suppress(simcord.SetupError, TimeoutError):
+            await page.refresh()
