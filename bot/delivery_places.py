@@ -6,7 +6,7 @@ What only the member is to see goes to nobody else. What is age-restricted goes 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import discord
 
@@ -38,7 +38,7 @@ class Places:
     def __init__(self, sender: Sender) -> None:
         self._sender, self._client = sender, sender.client
 
-    async def of(self, job: Job, parents: bool = True) -> AsyncIterator[Target]:
+    async def of(self, job: Job, parents: bool = True) -> AsyncGenerator[Target, None]:
         """Each is worked out when it is asked for: when those before it have refused.
 
         `parents`: a public thread's channel is among them. Raises NotHere from the direct message, which is the last.

@@ -117,11 +117,12 @@ class Sender:
         if target.reply:
             return await self.edit_reply(target, draft.content, draft.files(), draft.view)
         extras: dict[str, Any] = {"view": draft.view} if draft.view else {}
+        if draft.source:
+            extras["reference"] = draft.source
         message = await self.client.get_partial_messageable(target.channel_id).send(
             draft.content,
             files=draft.files(),
             nonce=draft.nonce,
-            reference=draft.source,
             allowed_mentions=NO_MENTIONS,
             suppress_embeds=True,
             **extras,
