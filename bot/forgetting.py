@@ -1,4 +1,4 @@
-"""What others' jobs hold of a member: the prompt in the recipe, names and descriptions of pictures, who asked for them."""
+"""What others' jobs hold of a member: the prompt in the recipe, names and descriptions of pictures, whose they are."""
 
 from __future__ import annotations
 

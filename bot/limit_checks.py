@@ -26,7 +26,7 @@ def of_people(ask: Ask, limits: GuildLimits) -> Iterator[Reason]:
     if ask.blocked:
         yield "blocked", "The admins of this server have blocked you from this bot: ask them."
     if place.missing_permissions:
-        lacking = ", ".join(place.missing_permissions)
+        lacking = _list(place.missing_permissions, "and")
         yield "permission", f"I cannot post pictures in this channel: an admin has to give me {lacking} here."
     channel = place.parent_channel_id or place.channel_id
     if place.guild_id and limits.allowed_channel_ids and channel not in limits.allowed_channel_ids:
@@ -40,7 +40,7 @@ def of_people(ask: Ask, limits: GuildLimits) -> Iterator[Reason]:
             f"Your roles do not allow this here: you need {_any_of('@&', limits.allowed_role_ids)}.",
         )
     if ask.source_age_restricted and not place.age_restricted:
-        yield "age_restricted", "This picture is from an age-restricted channel: use it in a channel that is so too."
+        yield "age_restricted", "This picture is from an age-restricted channel: use it in one of those."
     author = ask.source_author_id
     if limits.who_may_click == "owner" and author is not None and author != actor.id:
         yield "who_may_click", f"Only who asked for a picture may have it enlarged here: <@{author}> can do it."
@@ -69,23 +69,23 @@ def of_work(ask: Ask, limits: GuildLimits, settings: Settings) -> Iterator[Reaso
 
 
 def of_size(input_px: Size, scale: int, limits: GuildLimits) -> Iterator[Reason]:
-    width, height = input_px
-    most = limits.max_input_megapixels
-    if width * height > most * MEGA:
+    """Whether a picture of this size may be enlarged by `scale`, one of SCALES. The size that is named would pass."""
+    (width, height), most_in, most_out = input_px, limits.max_input_megapixels, limits.max_output_megapixels
+    fitting = _fitting(input_px, min(most_in, most_out / scale**2) * MEGA)
+    pixels, result_pixels = width * height, width * height * scale**2
+    if pixels > most_in * MEGA:
         yield (
             "max_input_megapixels",
-            f"The picture has {_megapixels(width * height)} megapixels ({width}x{height}), up to {most:g} are allowed "
-            f"here: send one of at most {_fitting(input_px, most * MEGA)}.",
+            f"The picture has {_megapixels(pixels)} megapixels ({width}x{height}), up to {most_in:g} are allowed here: "
+            f"for {scale}x send one of at most {fitting}.",
         )
-    most = limits.max_output_megapixels
-    if width * height * scale**2 > most * MEGA:
-        passing = [smaller for smaller in SCALES if smaller < scale and width * height * smaller**2 <= most * MEGA]
-        within = min(most / scale**2, limits.max_input_megapixels) * MEGA
-        choice = f"choose {_either(f'{smaller}x' for smaller in passing)}, or " if passing else ""
+    if result_pixels > most_out * MEGA:
+        smaller = [f"{other}x" for other in SCALES if other < scale and pixels * other**2 <= most_out * MEGA]
+        choice = f"choose {_either(smaller)}, or " if smaller else ""
         yield (
             "max_output_megapixels",
-            f"{scale}x of {width}x{height} makes {_megapixels(width * height * scale**2)} megapixels, up to {most:g} "
-            f"are allowed here: {choice}send a picture of at most {_fitting(input_px, within)}.",
+            f"{scale}x of {width}x{height} makes {_megapixels(result_pixels)} megapixels, up to {most_out:g} "
+            f"are allowed here: {choice}send a picture of at most {fitting}.",
         )
     if scale > limits.max_scale:
         yield "max_scale", f"{scale}x is not possible here, {limits.max_scale}x is the largest scale allowed."
@@ -152,8 +152,12 @@ def _fitting(size: Size, pixels: float) -> str:
 
 def _either(choices: Iterable[object]) -> str:
     """`2x`, `2x or 4x`, `2x, 4x or 8x`."""
-    *first, last = map(str, choices)
-    return f"{', '.join(first)} or {last}" if first else last
+    return _list(map(str, choices), "or")
+
+
+def _list(words: Iterable[str], between: str) -> str:
+    *first, last = words
+    return f"{', '.join(first)} {between} {last}" if first else last
 
 
 def _any_of(kind: str, ids: Collection[int]) -> str:
