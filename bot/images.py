@@ -45,6 +45,7 @@ __all__ = [
 
 TIMEOUT_S = 30.0
 READ_ROWS = 64
+_ANY = 1 << 64
 _BUSY = "Too many pictures are being read at the moment: try again in a minute."
 _SLOW = "Reading the picture takes longer than {:g} seconds: save it again as an ordinary PNG or JPEG and use that."
 
@@ -81,7 +82,7 @@ async def inspect(
 def _inspect(picture: Path | bytes, limits: ReadLimits, folder: Path | None, patience: Patience) -> PictureFacts:
     with _on_disk(picture, folder) as path:
         try:
-            info = probe(path)
+            info = probe(path, ReadLimits(_ANY))
             _check_size(info, limits)
             return _decoded(info, path.parent if folder is None else folder, patience)
         except InputError as error:
@@ -115,7 +116,8 @@ def _check_size(info: PictureInfo, limits: ReadLimits) -> None:
 
 def _without_path(text: str, path: Path) -> str:
     """The sentence without the name of a file that only we know."""
-    return text.removeprefix(f"{path}: ").replace(str(path), "The picture")
+    text = text.removeprefix(f"{path}: ").replace(str(path), "The picture")
+    return text[:1].upper() + text[1:]
 
 
 @contextmanager

@@ -64,4 +64,5 @@ def plain_text(text: str | None) -> str:
 
 
 def _fitting(text: str) -> str:
+    text = text.rstrip(": ")
     return text if len(text) <= MAX_DESCRIPTION_CHARS else text[: MAX_DESCRIPTION_CHARS - 1] + "…"
