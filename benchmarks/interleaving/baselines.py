@@ -117,7 +117,7 @@ class OneLock:
         """Nobody keeps a list."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlainHandle:
     """A job of a baseline."""
 

@@ -40,8 +40,11 @@ async def backlogged(submits: Iterable[Submit], jobs_each: int = 2) -> AsyncIter
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
         await give_up(handles)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
 
 
 async def give_up(handles: Iterable[Handle]) -> None:

@@ -89,7 +89,7 @@ async def window(contender: Contender, window_ms: float) -> list[LeaseRecord]:
 
 
 async def weights_row(bench: Bench) -> tuple[Row, dict[str, Shares]]:
-    fairness = FairSettings(kind_weights={IMAGE: IMAGE_WEIGHT}, member_weights=MEMBER_WEIGHTS, follow_steps=True)
+    fairness = FairSettings({IMAGE: IMAGE_WEIGHT}, member_weights=MEMBER_WEIGHTS, slice_quanta=1, follow_steps=True)
     found = {"Tilestep": await shares_of(bench, functools.partial(Tilestep, fairness=fairness))}
     for name, build in BASELINES.items():
         found[name] = await shares_of(bench, build)
