@@ -21,14 +21,14 @@ class Crew:
 
     def spawn(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Starts it; an exception that it does not handle goes to the log."""
-        task = asyncio.create_task(work, name=name, context=contextvars.Context())
+        task = _apart(work, name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Its result. Being cancelled, the caller goes away and the work is done all the same."""
-        task = asyncio.create_task(work, context=contextvars.Context())
+        task = _apart(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return await asyncio.shield(task)
@@ -51,6 +51,11 @@ class Crew:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s ended by an error", task.get_name(), exc_info=error)
+
+
+def _apart(work: Coroutine[Any, Any, T], name: str | None = None) -> asyncio.Task[T]:
+    """Made from within an empty context, not only given one: so nobody who follows the caller's tasks waits for it."""
+    return contextvars.Context().run(asyncio.create_task, work, name=name)
 
 
 async def in_thread(work: Callable[..., T], *args: Any) -> T:

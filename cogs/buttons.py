@@ -1,0 +1,120 @@
+"""The buttons under results and progress: upscale, cancel, delete, recipe."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import discord
+
+from tilestep.bot.errors import NoSuchJob
+from tilestep.bot.requests import UpscaleOptions
+from tilestep.cogs import pages, start, words
+from tilestep.cogs.context import Interaction, actor_of, answer, runtime_of, think
+from tilestep.cogs.controls import Control, is_ephemeral, job_here, template
+from tilestep.cogs.sources import Picture, in_message, of_job
+from tilestep.cogs.views import control
+from tilestep.upscaler.errors import InputError, OptionError
+
+ITSELF = "-"
+MOST_PICTURES = 10
+
+
+class UpscaleButton(Control, template=template("up")):
+    """*Upscale 2x* under a picture. `UpscaleButton.for_message()` makes one for pictures of the host's own.
+
+    view = discord.ui.View()
+    view.add_item(UpscaleButton.for_message(owner=interaction.user))
+    await channel.send(file=file, view=view)
+    """
+
+    REST: ClassVar[re.Pattern[str]] = re.compile(r"(?P<job>[0-9a-z]{20}|-):(?P<picture>\d)(?::(?P<owner>\d{1,20}))?")
+
+    @staticmethod
+    def for_message(
+        picture: int = 0,
+        *,
+        owner: discord.abc.Snowflake | None = None,
+        label: str = words.UPSCALE_LABEL,
+        row: int | None = None,
+    ) -> discord.ui.Button[Any]:
+        """A button for any message that this bot sends with pictures; `picture` counts them from 0, to 9.
+
+        `owner`: whose picture it is, for servers where only owners may click; by default whoever used the command that
+        the message answers. It works in any view, also after the view's timeout and after a restart, as long as
+        `tilestep.cogs.upscale` is loaded. Raises OptionError.
+        """
+        if not 0 <= picture < MOST_PICTURES:
+            raise OptionError(f"Picture {picture} is not possible: a message has 0 to {MOST_PICTURES - 1}.")
+        parts = (ITSELF, picture) if owner is None else (ITSELF, picture, owner.id)
+        return control("up", *parts, label=label, style=discord.ButtonStyle.primary, row=row)
+
+    async def used(self, interaction: Interaction) -> None:
+        match = self.REST.fullmatch(self.rest)
+        if match is None:
+            raise NoSuchJob(words.STRAY)
+        private = is_ephemeral(interaction)
+        if private:
+            await think(interaction)
+        else:
+            await interaction.response.defer()
+        picture = await _picture(interaction, match)
+        await start.upscale(interaction, picture, UpscaleOptions(), "button", private)
+
+
+class CancelButton(Control, template=template("cancel")):
+    """For the requester and for moderators."""
+
+    async def used(self, interaction: Interaction) -> None:
+        await interaction.response.defer()
+        await runtime_of(interaction).service.cancel(self.job_id(), actor_of(interaction))
+        if is_ephemeral(interaction):
+            await interaction.edit_original_response(content=words.CANCELLED, view=None, attachments=[])
+        else:
+            await answer(interaction, words.CANCELLED)
+
+
+class DeleteButton(Control, template=template("delete")):
+    """For the requester and for moderators."""
+
+    async def used(self, interaction: Interaction) -> None:
+        await interaction.response.defer()
+        job = await job_here(interaction, self.job_id())
+        await runtime_of(interaction).service.delete_result(job.id, actor_of(interaction))
+        if is_ephemeral(interaction):
+            await interaction.delete_original_response()
+        else:
+            await answer(interaction, words.DELETED)
+
+
+class RecipeButton(Control, template=template("recipe")):
+    """Prompt, seed, model and settings, for everybody who sees the picture."""
+
+    async def used(self, interaction: Interaction) -> None:
+        await think(interaction)
+        job = await job_here(interaction, self.job_id())
+        await answer(interaction, pages.recipe(job.recipe) if job.recipe else words.NO_RECIPE)
+
+
+async def _picture(interaction: Interaction, match: re.Match[str]) -> Picture:
+    """What the custom id points at. Raises NoSuchJob and InputError."""
+    if match["job"] == ITSELF:
+        pictures = _own_pictures(interaction, int(match["owner"]) if match["owner"] else None)
+    else:
+        job = await job_here(interaction, match["job"])
+        pictures = of_job(runtime_of(interaction), job, interaction.message)
+    index = int(match["picture"])
+    if index >= len(pictures):
+        raise InputError(words.PICTURE_GONE)
+    return pictures[index]
+
+
+def _own_pictures(interaction: Interaction, owner_id: int | None) -> list[Picture]:
+    """Those of the message that the button is on, which only the bot itself can have sent."""
+    message = interaction.message
+    if message is None:
+        return []
+    if owner_id is None and message.interaction_metadata is not None:
+        owner_id = message.interaction_metadata.user.id
+    return [replace(picture, author_id=owner_id) for picture in in_message(message)]

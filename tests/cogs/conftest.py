@@ -1,0 +1,90 @@
+"""For all tests of the cogs: the real bot in an in-memory Discord, on a tiny network."""
+
+import sys
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "bot")]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """A tile model of a few thousand weights, as a file."""
+    from tiny_tiles import small_model
+
+    from tilestep.upscaler.model.checkpoint import save_checkpoint
+
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    model = small_model()
+    save_checkpoint(path, model.network, model.descriptor)
+    return path
+
+
+@pytest.fixture(scope="session")
+def image_model(tmp_path_factory):
+    """A text-to-image model of a few thousand weights, as a folder."""
+    import tiny_pipelines
+
+    path = tmp_path_factory.mktemp("models") / "tiny"
+    tiny_pipelines.stable_diffusion().save_pretrained(path)
+    return path
+
+
+def make_settings(data_dir, checkpoint, **values):
+    from tilestep.bot.settings import load_settings
+
+    usual = {"data_dir": data_dir, "device": "cpu", "checkpoint": checkpoint, "min_free_disk_mib": 0}
+    return load_settings(None, **{**usual, **values})
+
+
+@pytest.fixture
+def settings(tmp_path, checkpoint):
+    """Makes settings for a bot of the test's own."""
+    return partial(make_settings, tmp_path / "data", checkpoint)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def town(tmp_path_factory, checkpoint):
+    """One bot for all tests that need no settings of their own: starting one takes longer than most tests."""
+    from discord_world import Town
+
+    async with Town(make_settings(tmp_path_factory.mktemp("town"), checkpoint)) as town:
+        yield town
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def world(town):
+    """A server of the test's own, with that bot in it."""
+    from discord_world import World
+
+    world = World(town)
+    yield world
+    town.runtime.service.resume()
+    await world.done()
+    errors, town.env._errors[:] = list(town.env.errors), []
+    assert not errors
+
+
+@pytest.fixture
+def alone(settings):
+    """Makes a server with a bot of its own, for settings of its own."""
+    from discord_world import Town, World
+
+    @asynccontextmanager
+    async def make(**values):
+        async with Town(settings(**values)) as town:
+            yield World(town)
+
+    return make
+
+
+def pytest_collection_modifyitems(items):
+    """What shares the bot shares its event loop."""
+    for item in items:
+        if "town" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
