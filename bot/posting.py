@@ -45,7 +45,7 @@ class Retry:
         """How long after the try of this number (from 1), no shorter than Discord has `told_s`; None: no more tries."""
         if tried >= self.tries:
             return None
-        own = min(self.first_s * 2 ** (tried - 1), self.longest_s)
+        own = min(self.first_s * 2.0 ** (tried - 1), self.longest_s)
         return max(own, told_s or 0.0)
 
 
