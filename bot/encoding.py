@@ -18,7 +18,7 @@ import pyvips
 
 from tilestep.bot.requests import ResultFormat
 from tilestep.bot.threads import Overdue, Patience, run_bounded
-from tilestep.upscaler.errors import OutputError
+from tilestep.upscaler.errors import InputError, OutputError
 from tilestep.upscaler.images import libvips
 from tilestep.upscaler.images.info import NAMES, PictureInfo
 from tilestep.upscaler.images.probe import probe
@@ -99,8 +99,8 @@ class _Ladder:
         """Reads the header. Raises OutputError."""
         try:
             self._info = await run_bounded(lambda _: probe(self._path), RUNG_LIMIT_S)
-        except Overdue as error:
-            raise OutputError("The finished picture cannot be read now: try again.") from error
+        except (Overdue, InputError) as error:
+            raise OutputError("The finished picture cannot be read from the disk: try again.") from error
 
     async def attempt(self, rung: int) -> Encoded | None:
         """The picture at that rung; None when it does not fit, or takes too long to make."""
