@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -28,8 +29,10 @@ from tilestep.upscaler.images.sink import unwritable
 MIB = 1 << 20
 RUNG_LIMIT_S = 120.0
 """After so long a rung is left for the next; those further down are faster."""
-WEBP_PIXELS = 40_000_000
-"""Largest picture that is made into WebP: its encoder holds it all, in about 10 bytes a pixel."""
+WEBP_PIXELS = 20_000_000
+"""Largest picture that is made into WebP: its encoder holds it all, in 6 bytes a pixel, without loss in 18."""
+HOPELESS = 2
+"""WebP without loss is about three quarters of a PNG: where the PNG is so many times too large it is not tried."""
 SHRINKS = 8
 SHORTEST_PX = 16
 _EFFORT = {True: 0, False: 2}
@@ -116,7 +119,7 @@ class _Ladder:
             how, size = LADDER[rung], (self._info.width, self._info.height)
         else:
             how, size = LADDER[-1], self._smaller(rung, patience)
-        if not _can_hold(how, size) or min(size) < 1:
+        if not _can_hold(how, size) or (rung == 1 and self._path.stat().st_size > HOPELESS * self._limit_bytes):
             return None
         target = self._folder / f"{self._path.stem}.{rung}.{'jpg' if how.format == 'jpeg' else how.format}"
         written = self._write(how, size, target, patience)
@@ -146,7 +149,7 @@ class _Ladder:
         """Encodes; gives the size in bytes, of which what is over the limit is counted and not kept."""
         temporary = self._folder / f".tilestep-{secrets.token_hex(6)}.part"
         try:
-            with temporary.open("xb") as file:
+            with _whole_picture(how, patience), temporary.open("xb") as file:
                 output = _Output(file, self._limit_bytes if target else 0, patience)
                 _save(_picture(self._path, how, size), how, size != (self._info.width, self._info.height), output)
                 file.flush()
@@ -224,6 +227,23 @@ def _save(picture: pyvips.Image, how: Rung, shrunk: bool, output: _Output) -> No
     else:
         mode = "off" if (how.quality or 0) >= 90 else "auto"
         picture.jpegsave_target(target, Q=how.quality, subsample_mode=mode, keep="icc" if shrunk else "all")
+
+
+@contextmanager
+def _whole_picture(how: Rung, patience: Patience) -> Iterator[None]:
+    """WebP, which needs the whole picture in memory, one at a time."""
+    if how.format != "webp":
+        yield
+        return
+    while not _webp.acquire(timeout=0.1):
+        patience.check()
+    try:
+        yield
+    finally:
+        _webp.release()
+
+
+_webp = threading.Lock()
 
 
 def _can_hold(how: Rung, size: tuple[int, int]) -> bool:
