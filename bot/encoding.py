@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import os
 import secrets
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import pyvips
 
+from tilestep.bot.encoders import Output, Rung, opened, save, whole_picture
 from tilestep.bot.requests import ResultFormat
 from tilestep.bot.threads import Overdue, Patience, run_bounded
 from tilestep.upscaler.errors import InputError, OutputError
-from tilestep.upscaler.images import libvips
 from tilestep.upscaler.images.info import NAMES, PictureInfo
 from tilestep.upscaler.images.probe import probe
 from tilestep.upscaler.images.result import LONGEST_SIDE
@@ -34,18 +32,6 @@ WEBP_PIXELS = 20_000_000
 HOPELESS = 2
 """WebP without loss is about three quarters of a PNG: where the PNG is so many times too large it is not tried."""
 SHRINKS = 8
-SHORTEST_PX = 16
-_EFFORT = {True: 0, False: 2}
-
-
-@dataclass(frozen=True)
-class Rung:
-    """One way to encode. `quality` None: without loss."""
-
-    format: ResultFormat
-    quality: int | None = None
-
-
 LADDER = (
     Rung("png"),
     Rung("webp"),
@@ -149,9 +135,9 @@ class _Ladder:
         """Encodes; gives the size in bytes, of which what is over the limit is counted and not kept."""
         temporary = self._folder / f".tilestep-{secrets.token_hex(6)}.part"
         try:
-            with _whole_picture(how, patience), temporary.open("xb") as file:
-                output = _Output(file, self._limit_bytes if target else 0, patience)
-                _save(_picture(self._path, how, size), how, size != (self._info.width, self._info.height), output)
+            with whole_picture(how, patience), temporary.open("xb") as file:
+                output = Output(file, self._limit_bytes if target else 0, patience)
+                save(opened(self._path, how, size), how, size != (self._info.width, self._info.height), output)
                 file.flush()
                 os.fsync(file.fileno())
             patience.check()
@@ -171,79 +157,6 @@ class _Ladder:
 
     def _note(self, rung: int, size: tuple[int, int]) -> str:
         return " ".join(_sentences(rung, self._wanted, self._limit_bytes, self._info, size))
-
-
-class _Output:
-    """Where an encoder's bytes go: into a file while they are within the limit."""
-
-    def __init__(self, file: BinaryIO, limit_bytes: int, patience: Patience) -> None:
-        self._file, self._limit_bytes, self._patience = file, limit_bytes, patience
-        self.count = 0
-        self.failure: OSError | None = None
-
-    def target(self) -> pyvips.TargetCustom:
-        target = pyvips.TargetCustom()
-        target.on_write(self._write)
-        return target
-
-    def watch(self, picture: pyvips.Image) -> None:
-        """Ends the encoder's work when nobody waits any more."""
-        picture.set_progress(True)
-        picture.signal_connect("eval", lambda image, _: self._patience.over and image.set_kill(True))
-
-    def _write(self, data: bytes) -> int:
-        self.count += len(data)
-        if self._patience.over:
-            return -1
-        if self.count <= self._limit_bytes:
-            try:
-                self._file.write(data)
-            except OSError as error:
-                self.failure = error
-                return -1
-        return len(data)
-
-
-def _picture(path: Path, how: Rung, size: tuple[int, int]) -> pyvips.Image:
-    """The PNG with 8 bits a sample, and of that size; without alpha for JPEG."""
-    libvips.prepare()
-    picture = pyvips.Image.pngload(os.fsencode(path), access="sequential", unlimited=True, fail_on="error")
-    if picture.format == "ushort":
-        picture = picture.cast("uchar", shift=True)
-        picture = picture.copy(interpretation="srgb" if picture.bands > 2 else "b-w")
-    if how.format == "jpeg" and picture.hasalpha():
-        picture = picture.flatten(background=255)
-    if size != (picture.width, picture.height):
-        picture = picture.thumbnail_image(size[0], height=size[1], size="force")
-    return picture
-
-
-def _save(picture: pyvips.Image, how: Rung, shrunk: bool, output: _Output) -> None:
-    output.watch(picture)
-    target = output.target()
-    if how.format == "webp":
-        loss = {"lossless": True, "exact": True} if how.quality is None else {"Q": how.quality}
-        picture.webpsave_target(target, effort=_EFFORT[how.quality is None], keep="all", **loss)
-    else:
-        mode = "off" if (how.quality or 0) >= 90 else "auto"
-        picture.jpegsave_target(target, Q=how.quality, subsample_mode=mode, keep="icc" if shrunk else "all")
-
-
-@contextmanager
-def _whole_picture(how: Rung, patience: Patience) -> Iterator[None]:
-    """WebP, which needs the whole picture in memory, one at a time."""
-    if how.format != "webp":
-        yield
-        return
-    while not _webp.acquire(timeout=0.1):
-        patience.check()
-    try:
-        yield
-    finally:
-        _webp.release()
-
-
-_webp = threading.Lock()
 
 
 def _can_hold(how: Rung, size: tuple[int, int]) -> bool:
