@@ -21,7 +21,7 @@ class Posting:
 
 @dataclass
 class Letters:
-    """`faults`: raised by the next posts, one each. `gate`: posts wait for it. `silent`: nobody can be told anything."""
+    """`faults`: raised by the next posts, one each. `gate`: posts wait for it. `silent`: nobody can be told."""
 
     posts: list[Posting] = field(default_factory=list)
     told: list[tuple[str, str]] = field(default_factory=list)

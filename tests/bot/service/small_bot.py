@@ -1,5 +1,6 @@
-"""A service with everything real but Discord and the size of the network: SQLite, the GPU scheduler on the CPU, files."""
+"""A service with everything real but Discord and the size of the network: database, GPU scheduler (CPU), files."""
 
+import asyncio
 import contextlib
 import io
 
@@ -35,6 +36,13 @@ def png(width=24, height=16, seed=0, mode="RGB"):
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, bands), np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels, mode=None).save(file, "PNG")
+    return file.getvalue()
+
+
+def flat(width, height):
+    """The bytes of a picture of one colour, in which there is nothing to estimate."""
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), "teal").save(file, "PNG")
     return file.getvalue()
 
 
@@ -90,6 +98,13 @@ class SmallBot:
             yield
         finally:
             self.gpu.resume()
+
+    async def until(self, job, state):
+        """Waits until the job has come so far; gives it."""
+        while (now := await self.jobs.get(job.id)).state != state:
+            assert not now.is_over, f"{now.state}: {now.error}"
+            await asyncio.sleep(0.01)
+        return now
 
     async def upscaled(self, request=None):
         """A job from the wish to its end."""
