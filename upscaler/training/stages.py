@@ -22,6 +22,7 @@ from tilestep.upscaler.model.network import TileNetwork, upsample_bicubic
 PictureLoss = Callable[[Tensor, Tensor], Tensor]
 EARLY_HEAD_WEIGHT = 0.5
 PURE_NOISE_SHARE = 0.25
+OWN_ESTIMATE_SHARE = 0.5
 CALIBRATE = "calibrate"
 STAGES = ("shallow", "deep", "denoiser", CALIBRATE)
 
@@ -77,7 +78,11 @@ def denoiser_loss(
     generator: torch.Generator,
     extra: ExtraLoss | None,
 ) -> dict[str, Tensor]:
-    """Squared error of the predicted x0 at a random time, plus the extra loss on the picture it means."""
+    """Squared error of the predicted x0 at a random time, plus the extra loss on the picture it means.
+
+    Half of the batch sees what sampling will show it: its own first estimate with noise, in place of the truth. Without
+    that, later steps take what earlier ones invented for signal and add to it.
+    """
     with torch.no_grad():
         regression = network.regressor(batch.low, batch.corruption)
         g = regression.g.float()
@@ -85,9 +90,12 @@ def denoiser_loss(
     r0 = diffusion.to_residual(batch.high, g)
     t = random_times(len(r0), generator).to(r0.device)
     eps = torch.randn(r0.shape, generator=generator).to(r0.device)
-    z = diffusion.diffuse(r0, eps, w, t)
     condition = network.denoiser.condition(batch.low, batch.corruption, regression)
-    predicted = network.denoiser(z, t, condition).float()
+    known = r0.clone()
+    own = int(len(r0) * OWN_ESTIMATE_SHARE)
+    with torch.no_grad():
+        known[:own] = network.denoiser(diffusion.start(eps, w)[:own], torch.ones_like(t[:own]), condition[:own]).float()
+    predicted = network.denoiser(diffusion.diffuse(known, eps, w, t), t, condition).float()
     losses = {"x0": (predicted - r0).square().mean()}
     if extra is not None:
         picture = diffusion.to_picture(predicted, g)
