@@ -11,6 +11,17 @@ import pytest_asyncio
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "bot")]
 
+OF_DIFFUSERS = (
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+    "ignore:`torch.jit.script` is deprecated:DeprecationWarning",
+    "ignore:`upcast_vae` is deprecated:FutureWarning",
+)
+
+
+def pytest_configure(config) -> None:
+    for line in OF_DIFFUSERS:
+        config.addinivalue_line("filterwarnings", line)
+
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory):
@@ -65,7 +76,7 @@ async def world(town):
     world = World(town)
     yield world
     town.runtime.service.resume()
-    await world.done()
+    await world.cancel_everything()
     errors, town.env._errors[:] = list(town.env.errors), []
     assert not errors
 

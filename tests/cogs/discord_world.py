@@ -13,6 +13,7 @@ from tilestep.bot.client import TilestepBot
 from tilestep.bot.errors import FetchError
 from tilestep.bot.gpu import Flow
 from tilestep.bot.gpu.task import Task
+from tilestep.bot.requests import Actor
 from tilestep.bot.runtime import Runtime
 
 SETTLE_S = 40.0
@@ -114,6 +115,12 @@ class World:
         for job in await self.runtime.jobs.open_jobs():
             await self.runtime.service.wait(job.id)
         await self.env.settle()
+
+    async def cancel_everything(self):
+        """Each member cancels what they have under way."""
+        for job in await self.runtime.jobs.open_jobs(guild_id=self.guild.id):
+            await self.runtime.service.cancel(job.id, Actor(job.requester_id))
+        await self.done()
 
     async def model_loaded(self):
         """The text-to-image model is there."""
