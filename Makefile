@@ -7,13 +7,25 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?= $(if $(shell command -v nvidia-smi 2>/dev/null),,https://download.pytorch.org/whl/cpu)
 INDEX_OPTION = $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: test install lint unit slow gpu bench fmt clean
+.PHONY: test demo run install lint unit slow gpu bench fmt clean
 
 test: lint unit
 
+# The bot in the browser: no token, no GPU. PORT= picks the page's port.
+PORT ?= 8765
+demo: EXTRA = demo
+demo: install
+	$(BIN)/tilestep demo --port $(PORT)
+
+# The real bot: settings in .env (copy .env.example).
+run: EXTRA = bot
+run: install
+	$(BIN)/tilestep run
+
+EXTRA = dev
 install: $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 1 $(INDEX_OPTION) torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' --config-settings editable_mode=strict
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRA)]' --config-settings editable_mode=strict
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("Tilestep needs Python 3.11 or later." if sys.version_info < (3, 11) else 0)'

@@ -58,6 +58,11 @@ def _apart(work: Coroutine[Any, Any, T], name: str | None = None) -> asyncio.Tas
     return contextvars.Context().run(asyncio.create_task, work, name=name)
 
 
+def _outside(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """A task started in an empty context: nothing that watches the caller's context takes the task for its own."""
+    return contextvars.Context().run(asyncio.create_task, work)
+
+
 async def in_thread(work: Callable[..., T], *args: Any) -> T:
     """As `asyncio.to_thread`, but being cancelled waits until the thread is done: it still uses what it was given."""
     task = asyncio.ensure_future(asyncio.to_thread(work, *args))

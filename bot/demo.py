@@ -98,9 +98,9 @@ class Demo:
         self._page: Any = None
 
     async def __aenter__(self) -> Demo:
-        self.env = await self._stack.enter_async_context(
-            simcord.run(self.bot, check_errors=False, settle_timeout=SETTLE_S)
-        )
+        self.env = simcord.Env(self.bot, check_errors=False, settle_timeout=SETTLE_S)
+        await self.env.start()
+        self._stack.push_async_callback(self.env.shutdown)
         guild = self.env.create_guild("Tilestep", owner=self.env.create_user("tilestep-owner"))
         self.channel = guild.create_text_channel("pictures")
         admins = guild.create_role("Admins", permissions=discord.Permissions(manage_guild=True, manage_messages=True))

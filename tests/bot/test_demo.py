@@ -1,0 +1,69 @@
+"""The demo: the real bot in an in-memory Discord greets, upscales, and goes on after a restart."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture
+async def demo(tmp_path):
+    from tiny_tiles import SMALL, small_model
+
+    from tilestep.bot.demo import Demo
+    from tilestep.bot.settings import load_settings
+    from tilestep.upscaler.model.checkpoint import save_checkpoint
+    from tilestep.upscaler.model.descriptor import ModelDescriptor
+
+    checkpoint = tmp_path / "tiny.safetensors"
+    save_checkpoint(checkpoint, small_model().network, ModelDescriptor(SMALL))
+    settings = load_settings(
+        data_dir=tmp_path / "data", checkpoint=checkpoint, device="cpu", min_free_disk_mib=0, sync_commands="global"
+    )
+    async with Demo(settings) as demo:
+        yield demo
+
+
+def button(message, word):
+    return next(b for row in message.components for b in row.children if b.custom_id.startswith(f"tilestep:{word}:"))
+
+
+async def upscaled(demo, member, message):
+    """Clicks the message's Upscale button and waits for the job's result."""
+    known = {job.id for job in await demo.runtime.jobs.history(member.id, demo.channel.guild.id, 50)}
+    await member.click(message, custom_id=button(message, "up").custom_id)
+    jobs = await demo.runtime.jobs.history(member.id, demo.channel.guild.id, 50)
+    (new,) = [job for job in jobs if job.id not in known]
+    done = await asyncio.wait_for(demo.runtime.service.wait(new.id), 100)
+    assert done.state == "delivered", done.error
+    result = demo.channel.last_message
+    assert result.id == done.result_message_id
+    return result
+
+
+async def test_the_channel_greets_with_a_picture_a_button_and_words(demo):
+    greeting = demo.channel.last_message
+    assert "/upscale" in greeting.content
+    assert button(greeting, "up").label == "Upscale 2x"
+    assert greeting.attachments[0].filename == "sample.png"
+
+
+async def test_a_click_makes_the_picture_twice_as_large_also_after_a_restart(demo):
+    greeting = demo.channel.last_message
+    await demo.restart()
+    result = await upscaled(demo, demo.ben, greeting)
+    assert (result.attachments[0].width, result.attachments[0].height) == (960, 640)
+    assert not button(result, "up").disabled
+
+
+async def test_the_page_shows_the_channel(demo):
+    import aiohttp
+
+    async with demo.page(0) as page, aiohttp.ClientSession() as session:
+        async with session.get(page.url) as answer:
+            assert answer.status == 200
+        seen = await page.snapshot()
+        assert "Tilestep demo" in str(seen["messages"])
