@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
@@ -144,7 +144,8 @@ class SharedWorker:
                 self._over = True
             except BaseException as error:
                 self._end_all(failure(error))
-        self._end_all(Outcome(error=JobCancelled("The job was cancelled: the GPU is shutting down.")))
+        self._end_all(closing := Outcome(error=JobCancelled("The job was cancelled: the GPU is shutting down.")))
+        self._turn_away(closing)
         if self._task:
             self._task.close()
 
@@ -212,6 +213,14 @@ class SharedWorker:
         for job in sorted(self._jobs):
             self._drop(job)
             self._end(job, outcome)
+
+    def _turn_away(self, outcome: Outcome) -> None:
+        """Orders that came and were not read any more."""
+        with suppress(Empty):
+            while True:
+                message = self._inbox.get_nowait()
+                if isinstance(message, _Order):
+                    self._events.ended(message.claim.job, outcome)
 
     def _drop(self, job: int) -> None:
         if self._task:

@@ -187,3 +187,17 @@ def test_a_tap_is_the_picture_itself_but_for_being_ready():
     tap.open = False
     assert not tap.ready(1)
     assert tap.read(0, 2).shape == (2, 7, 3)
+
+
+async def test_closing_while_the_device_stands_still_ends_all_orders():
+    async with pool_scheduler() as gpu:
+        add_pool(gpu)
+        gpu.pause()
+        handles = [gpu.submit_upscale(order(pixels(40, 40)), Flow("guild", n)) for n in range(3)]
+        await handles[0].begun()
+        gpu.resume()
+        gpu.pause()
+    assert all(handle.done for handle in handles)
+    for handle in handles:
+        with pytest.raises(JobCancelled):
+            await handle
