@@ -1,10 +1,12 @@
 """The demo: the real bot in an in-memory Discord greets, upscales, and goes on after a restart."""
 
 import asyncio
+import io
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -40,7 +42,7 @@ async def upscaled(demo, member, message):
     done = await asyncio.wait_for(demo.runtime.service.wait(new.id), 100)
     assert done.state == "delivered", done.error
     result = demo.channel.last_message
-    assert result.id == done.result_message_id
+    assert result.id == done.result_message_id, demo.env.transcript()
     return result
 
 
@@ -55,7 +57,8 @@ async def test_a_click_makes_the_picture_twice_as_large_also_after_a_restart(dem
     greeting = demo.channel.last_message
     await demo.restart()
     result = await upscaled(demo, demo.ben, greeting)
-    assert (result.attachments[0].width, result.attachments[0].height) == (960, 640)
+    picture = Image.open(io.BytesIO(await result.attachments[0].read()))
+    assert picture.size == (960, 640)
     assert not button(result, "up").disabled
 
 
