@@ -66,6 +66,8 @@ def moderator(member=MODERATOR, guild_id=GUILD):
 class SmallBot:
     """`service` and its parts. Entering it again after leaving is a restart on the same folder and letters."""
 
+    store = JobStore
+
     def __init__(self, folder, **values):
         values = {"min_free_disk_mib": 0, "progress_seconds": 1, **values}
         self.settings = load_settings(None, data_dir=folder, **values)
@@ -78,7 +80,7 @@ class SmallBot:
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         self.database = await self._stack.enter_async_context(Database(self.settings.sqlalchemy_url))
         await self.database.migrate()
-        self.jobs, self.guilds = JobStore(self.database), GuildStore(self.database)
+        self.jobs, self.guilds = self.store(self.database), GuildStore(self.database)
         self.gpu = await self._stack.enter_async_context(pool_scheduler(**self.gpu_options))
         add_pool(self.gpu)
         self.model = TextToImage(self.gpu)
