@@ -9,6 +9,7 @@ In somebody else's bot the first of our extensions makes one with `bot_runtime`,
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import os
 from contextlib import AsyncExitStack, suppress
@@ -91,6 +92,10 @@ class Runtime:
             self._started = True
             await self.service.start()
 
+    def change_model(self, name: str) -> None:
+        """Loads another text-to-image model in the background, for this run; `model.state` tells how far it is."""
+        self._spawn(self._load_model(name))
+
     async def _stop(self) -> None:
         for task in list(self._tasks):
             task.cancel()
@@ -103,10 +108,10 @@ class Runtime:
         try:
             await self.model.load(name, token.get_secret_value() if token else None)
         except (TilestepError, ModelUnavailable) as error:
-            log.warning("no new pictures, only upscales: %s", error)
+            log.warning("the text-to-image model %s is not loaded: %s", name, error)
 
     def _spawn(self, work: Any) -> None:
-        task = asyncio.create_task(work)
+        task = contextvars.Context().run(asyncio.create_task, work)  # no part of the interaction that asked for it
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

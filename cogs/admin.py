@@ -114,7 +114,7 @@ class AdminCog(TilestepCog, name="TilestepAdmin"):
             guild_id = changes.admin_guild_id(interaction)
             await answer(interaction, pages.audit(await self.runtime.guilds.audit(guild_id, AUDIT_LINES)))
 
-    @group.command(name="pause", description="Take no new jobs; those under way go on (bot owner)")
+    @group.command(name="pause", description="Take no new jobs and hold those under way (bot owner)")
     async def pause(self, interaction: Interaction) -> None:
         """For maintenance."""
         async with answering(interaction):
@@ -122,7 +122,7 @@ class AdminCog(TilestepCog, name="TilestepAdmin"):
             self.runtime.service.pause()
             await answer(interaction, words.PAUSED)
 
-    @group.command(name="resume", description="Take jobs again (bot owner)")
+    @group.command(name="resume", description="Go on after a pause (bot owner)")
     async def resume(self, interaction: Interaction) -> None:
         """After `pause`."""
         async with answering(interaction):

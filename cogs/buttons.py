@@ -29,7 +29,9 @@ class UpscaleButton(Control, template=template("up")):
     await channel.send(file=file, view=view)
     """
 
-    REST: ClassVar[re.Pattern[str]] = re.compile(r"(?P<job>[0-9a-z]{20}|-):(?P<picture>\d)(?::(?P<owner>\d{1,20}))?")
+    REST: ClassVar[re.Pattern[str]] = re.compile(
+        r"(?P<job>[0-9a-z]{20}|-):(?P<picture>[0-9])(?::(?P<owner>[0-9]{1,18}|[1-8][0-9]{18}))?"
+    )
 
     @staticmethod
     def for_message(

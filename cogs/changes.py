@@ -31,7 +31,7 @@ async def change(interaction: Interaction, changes: Mapping[str, Any]) -> str:
     guild_id = admin_guild_id(interaction)
     runtime = runtime_of(interaction)
     limits = await runtime.guilds.set_limits(guild_id, changes, by=interaction.user.id)
-    return await _told(interaction, [f"{label(name)}: {shown(limits, name)}." for name in changes])
+    return await _told(interaction, guild_id, [f"{label(name)}: {shown(limits, name)}." for name in changes])
 
 
 async def reset(interaction: Interaction, name: str | None = None) -> str:
@@ -40,7 +40,7 @@ async def reset(interaction: Interaction, name: str | None = None) -> str:
         return await change(interaction, {known(name): getattr(GuildLimits(), name)})
     guild_id = admin_guild_id(interaction)
     await runtime_of(interaction).guilds.reset(guild_id, by=interaction.user.id)
-    return await _told(interaction, [words.ALL_RESET])
+    return await _told(interaction, guild_id, [words.ALL_RESET])
 
 
 async def set_text(interaction: Interaction, name: str, text: str) -> str:
@@ -66,8 +66,8 @@ def shown(limits: GuildLimits, name: str) -> str:
     return f"{field.show(getattr(limits, name))} {field.unit}".strip()
 
 
-async def _told(interaction: Interaction, lines: list[str]) -> str:
-    cancelled = await runtime_of(interaction).service.limits_changed(interaction.guild_id)
+async def _told(interaction: Interaction, guild_id: int, lines: list[str]) -> str:
+    cancelled = await runtime_of(interaction).service.limits_changed(guild_id)
     if cancelled:
         lines.append(words.cancelled_by_limits(len(cancelled)))
     return " ".join(lines)

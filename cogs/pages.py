@@ -48,7 +48,8 @@ def privacy_text(settings: Settings) -> str:
     if settings.keep_results_days:
         pictures = f"kept for {days(settings.keep_results_days)}, so that they can be upscaled further"
     lines = (
-        "**What is kept**\n- A picture that you give me: until your job is over.\n",
+        "**What is kept**\n- A picture that you give me: until your job is over; where a server keeps originals, as",
+        "long as the finished one, but never with `private`.\n",
         f"- Finished pictures: {pictures}. What was posted in a channel stays there until it is deleted there.\n",
         f"- Your jobs (your user id, prompts, settings, times): for {days(settings.keep_jobs_days)}.\n",
         "- How much GPU time you have used today, and this server's settings with who changed them.\n",

@@ -23,8 +23,8 @@ TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "image/tiff"})
 EMBED_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 MOST_PICTURES = 25
 LINK = re.compile(
-    r"<?https://(?:(?:ptb|canary)\.)?discord(?:app)?\.com/channels/(?P<guild>\d{1,20}|@me)/(?P<channel>\d{1,20})/"
-    r"(?P<message>\d{1,20})/?>?"
+    r"<?https://(?:(?:ptb|canary)\.)?discord(?:app)?\.com/channels/(?P<guild>\d{1,19}|@me)/(?P<channel>\d{1,19})/"
+    r"(?P<message>\d{1,19})/?>?"
 )
 
 
@@ -85,7 +85,7 @@ def of_attachment(attachment: discord.Attachment, spoiler: bool = False) -> Pict
 
 def in_message(message: discord.Message) -> list[Picture]:
     """The pictures of a message, forwarded ones too, in the order that Discord shows them; 25 at most."""
-    holders = [message, *message.message_snapshots]
+    holders: list[discord.Message | discord.MessageSnapshot] = [message, *message.message_snapshots]
     found = [of_attachment(a) for holder in holders for a in holder.attachments if looks_like_picture(a)]
     found += [_of_embed(embed) for holder in holders for embed in holder.embeds if _is_discords(embed.image.url)]
     restricted = is_age_restricted(message.channel)

@@ -29,6 +29,7 @@ async def upscale(
         scale=options.scale,
         quality=options.quality,
         source_author_id=picture.author_id,
+        source_age_restricted=picture.age_restricted,
         size=picture.size_px,
     )
     request = UpscaleRequest(

@@ -59,11 +59,11 @@ SURE_RESET = "Put all limits of this server back to the defaults?"
 ALL_RESET = "All limits are back at their defaults."
 VALUE_WITHOUT_SETTING = "Give a setting with the value, and either a value or reset."
 NO_AUDIT = "Nobody has changed a limit here yet."
-PAUSED = "Paused: no new jobs are taken; those under way go on."
+PAUSED = "Paused: no new jobs are taken, and those under way wait."
 RESUMED = "Jobs are taken again."
 NO_MODEL = "There is no text-to-image model. Give the command a name to load one."
 QUEUE_TITLE = "Queue"
-QUEUE_PAUSED = "New jobs are not taken at the moment: the bot's owner has paused it."
+QUEUE_PAUSED = "The bot's owner has paused it: jobs wait, and no new ones are taken."
 NEEDS_MANAGE_SERVER = "This needs the permission Manage Server."
 NEEDS_OWNER = "Only the owner of this bot may do this."
 
@@ -152,4 +152,7 @@ def unblocked(member_id: int, changed: bool) -> str:
 
 def model_loading(name: str) -> str:
     """After `/tilestep model` with a name."""
-    return f"{as_code(name, 200)} is being loaded; use the command without a name to see how far it is."
+    return (
+        f"{as_code(name, 200)} is being loaded; use the command without a name to see how far it is. "
+        "To have it after a restart too, set TILESTEP_MODEL."
+    )

@@ -103,6 +103,16 @@ async def test_without_a_model_there_is_a_word(world):
     assert "no text-to-image model" in world.words(answered)
 
 
+async def test_the_operator_loads_a_model_while_the_bot_runs(alone, image_model):
+    async with alone() as world:
+        world.bot.owner_id = world.admin.id
+        said = world.words(await world.admin.slash(world.channel, "tilestep model", name=str(image_model)))
+        assert "is being loaded" in said
+        await world.model_loaded()
+        said = world.words(await world.admin.slash(world.channel, "tilestep model"))
+        assert "Pictures come from" in said
+
+
 async def test_sizes_are_offered_within_the_operators_bound(alone):
     async with alone(max_image_side_px=768) as world:
         offered = await world.alice.autocomplete(world.channel, "imagine", "size", "768", prompt="x")

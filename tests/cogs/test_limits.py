@@ -1,7 +1,7 @@
 """Every limit of a server, through every way in: one job that is refused, in words, and one just inside that is not."""
 
 import pytest
-from ways import WAYS, by_api, by_command, by_menu
+from ways import WAYS, by_api, by_command
 
 TEN_THOUSAND_PIXELS = 0.01
 
@@ -91,17 +91,4 @@ async def test_a_pause_by_the_operator(world, way):
     world.runtime.service.pause()
     assert "paused" in await way(world, world.alice)
     world.runtime.service.resume()
-    assert not await way(world, world.alice)
-
-
-async def test_permissions_that_the_bot_lacks_are_named_before_anything_is_fetched(world, way):
-    if way is by_api:
-        return
-    if way is by_menu:
-        await world.post()
-    await world.take_from_bot("attach_files")
-    if way is not WAYS["button"]:
-        assert "Attach Files" in await way(world, world.alice)
-        assert not world.fetcher.fetched
-    await world.take_from_bot()
     assert not await way(world, world.alice)

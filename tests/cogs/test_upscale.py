@@ -191,6 +191,21 @@ async def test_the_hosts_own_message_gets_the_button(world):
     assert (await read(world.channel.last_message)).size == (40, 20)
 
 
+async def test_permissions_that_the_bot_lacks_are_named_before_anything_is_fetched(world):
+    result, posted = await world.result(), await world.post()
+    world.fetcher.fetched.clear()
+    await world.take_from_bot("attach_files")
+    for action in (
+        world.upscale(),
+        world.alice.click(result, label="Upscale 2x"),
+        world.alice.context_menu(world.channel, "Upscale", posted),
+    ):
+        assert "Attach Files" in await world.told(action)
+    assert not world.fetcher.fetched
+    await world.take_from_bot()
+    assert not await world.told(world.upscale())
+
+
 async def test_commands_are_named_as_the_operator_wants(alone):
     async with alone(command_names={"upscale": "enlarge", "tilestep": "tiles"}) as world:
         await world.alice.slash(world.channel, "enlarge", image=("in.png", picture_bytes()))
