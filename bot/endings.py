@@ -14,7 +14,7 @@ from tilestep.bot.jobs import JobStore
 from tilestep.bot.outbox import Outbox
 from tilestep.bot.ports import Messages
 from tilestep.bot.requests import Actor
-from tilestep.bot.runner import Runner
+from tilestep.bot.runner import BEFORE_RENDERED, Runner
 
 HALT_S = 10.0
 NOT_YOURS = "There is no such job, or it is somebody else's."
@@ -74,8 +74,7 @@ class Endings:
 
     async def member_blocked(self, guild_id: int, member_id: int) -> list[Job]:
         """Cancels, with words, what a member who is blocked now has waiting or under way there; gives it."""
-        states = {"accepted", "queued", "running"}
-        mine = await self._jobs.open_jobs(guild_id=guild_id, requester_id=member_id, states=states)
+        mine = await self._jobs.open_jobs(guild_id=guild_id, requester_id=member_id, states=BEFORE_RENDERED)
         return [job for job in [await self._reconsider(job) for job in mine] if job]
 
     async def guild_removed(self, guild_id: int) -> None:
@@ -114,7 +113,7 @@ class Endings:
         await self._halt(job.id)
         with suppress(NoSuchJob):
             now = await self._jobs.get(job.id)
-            if now.state in ("accepted", "queued", "running"):
+            if now.state in BEFORE_RENDERED:
                 return await self._outbox.close(now, "cancelled", f"Your job was cancelled: {refused}")
         return None
 

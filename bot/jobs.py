@@ -183,12 +183,17 @@ class JobStore:
             return await self._remove(connection, self._jobs.c.guild_id == guild_id)
 
     async def prune(self, older_than: datetime) -> list[str]:
-        """Removes jobs that were over before then and gives their ids; and usage of past days and replies run out."""
+        """Removes jobs that were over before then and gives their ids; and what nobody needs any more of others.
+
+        That is usage of past days, replies run out, and sources of jobs that are over.
+        """
         jobs, now = self._jobs, self._clock()
         async with self._database.write() as connection:
             await drop_past_days(connection, self._tables, now)
             late = jobs.c.reply_expires_at < now.timestamp()
             await connection.execute(sa.update(jobs).where(late).values(reply=None, reply_expires_at=None))
+            over = sa.select(jobs.c.id).where(jobs.c.state.in_(OVER_STATES))
+            await connection.execute(sa.delete(self._sources).where(self._sources.c.job_id.in_(over)))
             return [job.id for job in await self._remove(connection, jobs.c.finished_at < older_than)]
 
     async def _select(self, *where: sa.ColumnElement[bool]) -> list[Job]:

@@ -10,7 +10,7 @@ from tilestep.bot.disk import ResultFiles
 from tilestep.bot.errors import BotError, DatabaseError, NoSuchJob, Refused
 from tilestep.bot.gatekeeper import Gatekeeper
 from tilestep.bot.gpu import JobCancelled, SchedulerClosed
-from tilestep.bot.job import Job
+from tilestep.bot.job import Job, JobState
 from tilestep.bot.jobs import JobStore
 from tilestep.bot.live import Live
 from tilestep.bot.outbox import Outbox
@@ -20,6 +20,7 @@ from tilestep.upscaler.errors import TilestepError
 
 log = logging.getLogger(__name__)
 
+BEFORE_RENDERED: frozenset[JobState] = frozenset({"accepted", "queued", "running"})
 MOST_ATTEMPTS = 3
 SUSPECT_ATTEMPTS = 2
 DATABASE_RETRY_S = 5.0
@@ -143,8 +144,7 @@ class Runner:
         live.take(self._still(await self._jobs.move(live.job.id, "rendered", expect={"running"}, **fields)))
 
     async def _queued(self, live: Live) -> None:
-        states = {"accepted", "queued", "running"}
-        live.take(self._still(await self._jobs.move(live.job.id, "queued", expect=states)))
+        live.take(self._still(await self._jobs.move(live.job.id, "queued", expect=BEFORE_RENDERED)))
 
     async def _begun(self, live: Live) -> None:
         """Counted before the work can do any harm. Raises Refused for what the limits no longer allow."""
@@ -159,14 +159,14 @@ class Runner:
             raise _Elsewhere
         return job
 
-    async def _close(self, live: Live, state: str, words: str) -> None:
+    async def _close(self, live: Live, state: JobState, words: str) -> None:
         """The row may have gone on without us, or be gone."""
         try:
             job = await self._jobs.get(live.job.id)
         except NoSuchJob:
             return
         if not job.is_over:
-            await self._outbox.close(job, "cancelled" if state == "cancelled" else "failed", words)
+            await self._outbox.close(job, state, words)
 
     def _is_on_disk(self, job: Job) -> bool:
         return bool(job.result) and all(self._files.path(job.id, file.name).is_file() for file in job.result)

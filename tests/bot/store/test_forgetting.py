@@ -155,3 +155,14 @@ async def test_what_is_forgotten_is_not_left_in_the_file(tmp_path: Path) -> None
         await jobs.add(a_job(ADA, source_filename="adas secret garden"), b"adas secret garden" * 1000)
         await jobs.forget_member(ADA)
     assert b"adas secret" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
+
+
+async def test_sources_of_jobs_that_are_over_do_not_stay(jobs: JobStore) -> None:
+    over, waiting = a_job(ADA), a_job(ADA)
+    for job in (over, waiting):
+        await jobs.add(job, b"picture")
+    await jobs.move(over.id, "cancelled", expect={"accepted"})
+    await jobs.prune(NOON - timedelta(days=90))
+    assert await jobs.source(waiting.id) == b"picture"
+    with pytest.raises(NoSuchJob):
+        await jobs.source(over.id)
