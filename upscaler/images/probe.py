@@ -78,7 +78,8 @@ def _check(info: PictureInfo, limits: ReadLimits) -> None:
         raise InputError(f"The {name} file is {what}; only single pictures are upscaled. Save one of them on its own.")
     if not info.width or not info.height:
         raise InputError(
-            f"The {name} file says that it is {info.width}x{info.height} pixels: there is nothing to upscale. Save it again."
+            f"The {name} file says that it is {info.width}x{info.height} pixels: there is nothing to upscale. "
+            "Save it again."
         )
     if info.width * info.height > limits.max_pixels:
         raise InputError(
