@@ -63,9 +63,7 @@ def main(arguments: Sequence[str] | None = None, commands: Mapping[str, tuple[st
             signal.signal(number, handler)
 
 
-def _parser(
-    arguments: Sequence[str], commands: Mapping[str, tuple[str, str]]
-) -> tuple[Parser, ModuleType | None]:
+def _parser(arguments: Sequence[str], commands: Mapping[str, tuple[str, str]]) -> tuple[Parser, ModuleType | None]:
     """The parser of the chosen command and its module; without a command, a parser of the commands' names."""
     if arguments and arguments[0] in commands:
         module_name, summary = commands[arguments[0]]
