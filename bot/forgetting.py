@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,7 +21,7 @@ async def strip_heirs(connection: AsyncConnection, tables: Tables, member_id: in
     heirs = first.union(sa.select(jobs.c.id).where(jobs.c.parent_job_id == first.c.id, jobs.c.kind == "upscale"))
     chosen = sa.select(jobs.c.id, jobs.c.result).where(jobs.c.id.in_(sa.select(heirs.c.id)))
     for row in (await connection.execute(chosen)).all():
-        stripped = {
+        stripped: dict[str, Any] = {
             "recipe": {},
             "source_filename": None,
             "source_description": None,

@@ -141,7 +141,7 @@ class JobStore:
         states: Collection[JobState] = OPEN_STATES,
     ) -> list[Job]:
         """Jobs in these states in order of acceptance; of all guilds and members where none is named."""
-        wanted = [self._jobs.c.state.in_(states)]
+        wanted: list[sa.ColumnElement[bool]] = [self._jobs.c.state.in_(states)]
         if guild_id is not None:
             wanted.append(self._jobs.c.guild_id == guild_id)
         if requester_id is not None:

@@ -114,7 +114,8 @@ class StageTrainer:
 
 def _optimizers(network: nn.Module) -> list[torch.optim.Optimizer]:
     """Muon for matrices, AdamW for the rest and for embeddings."""
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         (matrices if parameter.dim() >= 2 and "embedding" not in name else rest).append(parameter)
     return [Muon(matrices, lr=0.0), AdamW(rest, lr=0.0, betas=(0.9, 0.99), weight_decay=0.0)]

@@ -72,7 +72,8 @@ def vae_loss(vae: Any, pictures: Tensor, generator: torch.Generator) -> Tensor:
     rebuilt = vae.decode(posterior.mean + posterior.std * noise).sample
     edges = sum((rebuilt.diff(dim=axis) - pictures.diff(dim=axis)).abs().mean() for axis in (2, 3))
     divergence = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
-    return (rebuilt - pictures).abs().mean() + EDGE_WEIGHT * edges + KL_WEIGHT * divergence
+    loss: Tensor = (rebuilt - pictures).abs().mean() + EDGE_WEIGHT * edges + KL_WEIGHT * divergence
+    return loss
 
 
 def encode_drawings(vae: Any, count: int, path: Path) -> Latents:

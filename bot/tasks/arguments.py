@@ -48,6 +48,7 @@ def image_arguments(
     `model`: its name, which tells models of few steps. `width_px`, `height_px`: the size that it was made for.
     """
     known = inspect.signature(type(pipe).__call__).parameters
+    guidance: float | None
     steps, guidance = _defaults(known, model)
     steps = wish.steps or steps
     width_px, height_px = _side(wish.width_px or width_px), _side(wish.height_px or height_px)
