@@ -37,8 +37,9 @@ lint: install
 	$(BIN)/mypy -p tilestep
 	$(BIN)/lint-imports
 
+# Two processes, one thread of PyTorch each.
 unit: install
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 slow: install
 	$(BIN)/pytest -m slow --timeout 3600
