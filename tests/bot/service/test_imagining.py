@@ -38,7 +38,7 @@ async def test_pictures_a_grid_and_the_recipe_of_each(painter, model_folder):
     assert (job.state, job.attempts) == ("delivered", 1)
     assert [picture.path.name for picture in post.result.pictures] == [f"imagine-{job.id}-{n}.png" for n in range(4)]
     sizes = [Image.open(io.BytesIO(data)).size for data in post.bytes]
-    assert sizes == [(128, 128), (64, 64), (64, 64), (64, 64)]
+    assert sizes == [(64, 64), (32, 32), (32, 32), (32, 32)]
     recipes = [await read_recipe(painter.files.path(job.id, file.name)) for file in job.result[1:]]
     assert [recipe["seed"] for recipe in recipes] == [5, 6, 7]
     assert {recipe["model"] for recipe in recipes} == {model_folder} == {job.recipe["model"]}
@@ -86,7 +86,7 @@ async def test_prompts_with_blocked_words_and_limits_are_refused_before_the_gpu(
 
 
 async def test_after_a_restart_a_job_waits_for_the_model(tmp_path, model_folder):
-    options = ImagineOptions("a boat", width_px=64, height_px=64, steps=2, guidance=1.0, seed=3)
+    options = ImagineOptions("a boat", width_px=32, height_px=32, steps=2, guidance=1.0, seed=3)
     job = Job(id=new_job_id(), kind="imagine", channel_id=700, requester_id=MEMBER, guild_id=GUILD, options=options)
     async with SmallBot(tmp_path, model=model_folder) as bot:
         await bot.jobs.add(job)

@@ -78,7 +78,7 @@ async def test_originals_are_not_kept_where_the_guild_does_not_want_it(bot):
 
 
 async def test_many_members_at_once_all_get_theirs(bot):
-    jobs = [await bot.service.upscale(wish(member=n % 5, data=png(seed=n))) for n in range(10)]
+    jobs = [await bot.service.upscale(wish(member=n % 3, data=png(seed=n))) for n in range(6)]
     over = [await bot.service.wait(job.id) for job in jobs]
     assert {job.state for job in over} == {"delivered"}
     assert all(len(bot.letters.of(job.id)) == 1 for job in jobs)
