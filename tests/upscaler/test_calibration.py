@@ -11,7 +11,7 @@ from tilestep.upscaler.diffusion.process import ResidualDiffusion
 from tilestep.upscaler.model.checkpoint import LoadedModel
 from tilestep.upscaler.model.descriptor import ModelDescriptor
 from tilestep.upscaler.model.network import NetworkConfig, TileNetwork
-from tilestep.upscaler.quality import FULL, Quality
+from tilestep.upscaler.quality import FULL, Quality, preset
 from tilestep.upscaler.training.calibration import (
     TileStudy,
     calibrate,
@@ -51,6 +51,12 @@ def test_what_is_saved_stays_within_the_allowed_loss() -> None:
     assert study.taken(found)[0].sum() < study.taken(BALANCED)[0].sum()
 
 
+def test_no_more_than_half_of_the_steps_is_saved() -> None:
+    study = study_of(torch.full((8,), 0.01))
+    found = calibrate_preset(BALANCED, study)
+    assert study.taken(found)[0].float().mean() >= 0.5 * BALANCED.max_steps
+
+
 def test_a_quality_that_blurs_is_out_of_bounds() -> None:
     study = study_of(torch.full((8,), 25.0))
     assert not within_bounds(study, BALANCED, replace(BALANCED, max_steps=0))
@@ -74,10 +80,13 @@ def test_a_real_network_is_studied_and_calibrated() -> None:
     sizes = NetworkConfig(width=8, shallow_blocks=1, deep_blocks=1, denoiser_width=8, outer_blocks=1, inner_blocks=1)
     facts = replace(ModelDescriptor(), network=sizes, read_px=32, halo_px=4)
     network = TileNetwork(sizes).eval()
+    torch.nn.init.normal_(network.denoiser.head.weight, std=0.1)
     model = LoadedModel(network, ResidualDiffusion(facts.process), facts, torch.device("cpu"), torch.float32)
     tiles = Batch(torch.rand(3, 3, 64, 64), torch.rand(3, 3, 32, 32), torch.zeros(3, 2))
     study = study_tiles(model, tiles, 2)
     assert study.paths[2].shape == (2, 3, 3, 48, 48)
     found = calibrate(model, tiles)
-    assert len(found.thresholds["balanced"]) == 4
-    assert len(found.thresholds["best"]) == 8
+    for name, full in FULL.items():
+        if full.max_steps:
+            steps, _ = study_tiles(model, tiles, full.max_steps).taken(preset(name, found))
+            assert 0.5 * full.max_steps <= steps.float().mean() <= full.max_steps

@@ -3,6 +3,7 @@
 Every tile is sampled with every number of steps. How far n steps are from all steps grows with the tile's
 uncertainty u about as a_n u, so a tolerance tau gives the thresholds tau / a_n; the largest tolerance (the fewest
 steps) is taken that keeps both losses against full steps within bounds. The exit inside sampling is found likewise.
+Neither may save more than half of the steps: the bounds are means, which a few busy tiles rule, and do not see texture.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from tilestep.upscaler.training.stages import Batch
 
 MOST_PSNR_LOSS_DB = 0.04
 MOST_ENERGY_LOSS = 0.008
-TOLERANCES = [8.0 * 0.93**i for i in range(90)]
+LEAST_BUDGETED = 0.55
+LEAST_TAKEN = 0.5
+TOLERANCES = [8.0 * 0.92**i for i in range(160)]
 EXIT_CHANGES = [2.0 * 0.85**i for i in range(20)]
 CHUNK = 4
 LUMA = (0.299, 0.587, 0.114)
@@ -92,17 +95,22 @@ def calibrate_preset(full: Quality, study: TileStudy) -> Quality:
         thresholds = tuple(tolerance / slope for slope in slopes)
         return Quality(full.name, full.depth, full.max_steps, thresholds)
 
-    allowed = _first(map(budgeted, TOLERANCES), lambda quality: within_bounds(study, full, quality)) or full
+    allowed = _first(map(budgeted, TOLERANCES), lambda q: within_bounds(study, full, q, LEAST_BUDGETED)) or full
 
     def exiting(change: float) -> Quality:
         return Quality(full.name, full.depth, full.max_steps, allowed.thresholds, change)
 
-    return _first(map(exiting, EXIT_CHANGES), lambda quality: within_bounds(study, full, quality)) or allowed
+    return _first(map(exiting, EXIT_CHANGES), lambda q: within_bounds(study, full, q, LEAST_TAKEN)) or allowed
 
 
-def within_bounds(study: TileStudy, full: Quality, quality: Quality) -> bool:
-    """Whether a quality loses little enough against full steps: PSNR, and high-frequency energy."""
-    best, cores = study.taken(full)[1], study.taken(quality)[1]
+def within_bounds(study: TileStudy, full: Quality, quality: Quality, least_share: float = 0.0) -> bool:
+    """Whether a quality loses little enough against full steps, and takes no less than a share of them.
+
+    What is compared: PSNR, and high-frequency energy.
+    """
+    best, (steps, cores) = study.taken(full)[1], study.taken(quality)
+    if float(steps.float().mean()) < least_share * full.max_steps:
+        return False
     psnr_loss = float((_psnr(best, study.truth) - _psnr(cores, study.truth)).mean())
     before, after = float(fine_energy(best).sum()), float(fine_energy(cores).sum())
     return psnr_loss <= MOST_PSNR_LOSS_DB and abs(before - after) <= MOST_ENERGY_LOSS * before
