@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 from numpy import uint8
 from numpy.typing import NDArray
 
+from tilestep.bot.gpu import GpuScheduler, JobStatus
 from tilestep.bot.gpu.jobs import JobHandle
 from tilestep.bot.images import PictureFacts
 from tilestep.bot.job import Job
 from tilestep.bot.ports import JobProgress, Stage
 from tilestep.bot.requests import Actor
+
+LOOK_AGAIN_S = 0.5
 
 Small = Callable[[], NDArray[uint8]]
 """Gives what there is so far of a picture, small."""
@@ -58,10 +62,23 @@ class Live:
         if self.task is not None and (by_force or not self.is_sending):
             self.task.cancel()
 
-    def progress(self) -> JobProgress:
-        """How it stands now, without a preview."""
-        if self.handle is None or self.handle.done or self.stage == "posting":
-            return JobProgress(self.stage)
-        status = self.handle.status()
+
+class Standings:
+    """How jobs stand on the GPU: asked for all of them at once, and not for each of a thousand that wait."""
+
+    def __init__(self, gpu: GpuScheduler) -> None:
+        self._gpu = gpu
+        self._asked_s = -LOOK_AGAIN_S
+        self._statuses: dict[int, JobStatus] = {}
+
+    def progress(self, live: Live) -> JobProgress:
+        """How it stands now, or did half a second ago; without a preview."""
+        if live.handle is None or live.handle.done or live.stage == "posting":
+            return JobProgress(live.stage)
+        now_s = time.monotonic()
+        if now_s - self._asked_s > LOOK_AGAIN_S or live.handle.job not in self._statuses:
+            self._asked_s = now_s
+            self._statuses = {status.job: status for status in self._gpu.statistics().jobs}
+        status = self._statuses[live.handle.job]
         left_s = None if status.left_ms is None else status.left_ms / 1000
-        return JobProgress(self.stage, status.progress.done, status.progress.total, status.ahead, left_s)
+        return JobProgress(live.stage, status.progress.done, status.progress.total, status.ahead, left_s)

@@ -53,6 +53,7 @@ class Outbox:
         await self._put_source_away(job)
         fields = {"result_channel_id": posted.channel_id, "result_message_id": posted.message_id}
         delivered = await self._jobs.move(job.id, "delivered", expect={"rendered"}, **fields)
+        live.is_sending = False
         if delivered is None:
             await self._messages.delete_message(posted.channel_id, posted.message_id)
             return
@@ -129,8 +130,9 @@ class Outbox:
         live.is_sending = True
         try:
             return await self._messages.post(job, self._result(job))
-        finally:
+        except BaseException:
             live.is_sending = False
+            raise
 
     def _result(self, job: Job) -> Result:
         pictures = tuple(

@@ -21,7 +21,7 @@ from tilestep.bot.guilds import GuildStore
 from tilestep.bot.intake import Accepted, Intake
 from tilestep.bot.job import Job, utc_now
 from tilestep.bot.jobs import JobStore
-from tilestep.bot.live import Live
+from tilestep.bot.live import Live, Standings
 from tilestep.bot.model import TextToImage
 from tilestep.bot.offers import ButtonOffer, offer_for
 from tilestep.bot.outbox import Outbox
@@ -61,7 +61,8 @@ class Service:
         self._intake = Intake(settings, jobs, self._gatekeeper, model, clock)
         renderer = Renderer(settings, jobs, guilds, gpu, model, files, self._intake)
         outbox = Outbox(settings, jobs, guilds, messages, files, clock)
-        watch = Watch(settings, jobs, messages, renderer)
+        self._standings = Standings(gpu)
+        watch = Watch(settings, jobs, messages, renderer, self._standings)
         self._runner = Runner(jobs, self._gatekeeper, renderer, outbox, files, watch)
         self._upkeep = Upkeep(settings, jobs, files, clock)
         self._endings = Endings(jobs, guilds, self._gatekeeper, self._runner, outbox, messages)
@@ -151,7 +152,7 @@ class Service:
     def progress(self, job_id: str) -> JobProgress | None:
         """How a job stands; None when it is over, or not begun again since a restart."""
         live = self._runner.lives.get(job_id)
-        return live.progress() if live else None
+        return self._standings.progress(live) if live else None
 
     async def queue(self, guild_id: int | None, member_id: int) -> QueueView:
         """What a member sees of the queue of a guild (None: direct messages)."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from tilestep.bot.errors import DatabaseError
 from tilestep.bot.images import preview
 from tilestep.bot.jobs import JobStore
-from tilestep.bot.live import Live
+from tilestep.bot.live import Live, Standings
 from tilestep.bot.ports import JobProgress, Messages
 from tilestep.bot.rendering import Renderer
 from tilestep.bot.settings import Settings
@@ -20,13 +20,18 @@ from tilestep.upscaler.errors import OutputError
 log = logging.getLogger(__name__)
 
 LAST_WORD_S = 15.0
+LOOKS_WHILE_WAITING = 5
+"""A place in the queue is told anew less often than how far the work is: Discord bounds the edits of a bot."""
 
 
 class Watch:
     """Looks at each job every few seconds; shows only what has changed, and charges as it goes."""
 
-    def __init__(self, settings: Settings, jobs: JobStore, messages: Messages, renderer: Renderer) -> None:
-        self._settings, self._jobs, self._messages, self._renderer = settings, jobs, messages, renderer
+    def __init__(
+        self, settings: Settings, jobs: JobStore, messages: Messages, renderer: Renderer, standings: Standings
+    ) -> None:
+        self._settings, self._jobs, self._messages = settings, jobs, messages
+        self._renderer, self._standings = renderer, standings
 
     @contextlib.asynccontextmanager
     async def over(self, live: Live) -> AsyncIterator[None]:
@@ -42,10 +47,13 @@ class Watch:
             await asyncio.wait({task})
 
     async def _look(self, live: Live, enough: asyncio.Event) -> None:
-        shown: JobProgress | None = None
+        shown, looks = None, 0
         while not enough.is_set():
             try:
-                shown = await self._show(live, shown)
+                looks += 1
+                still_waits = shown is not None and shown.stage == live.stage == "waiting"
+                if not still_waits or looks % LOOKS_WHILE_WAITING == 0:
+                    shown = await self._show(live, shown)
                 await self._renderer.charge(live)
             except DatabaseError as error:
                 log.warning("job %s: %s", live.job.id, error)
@@ -55,7 +63,7 @@ class Watch:
                 await asyncio.wait_for(enough.wait(), self._settings.progress_seconds)
 
     async def _show(self, live: Live, shown: JobProgress | None) -> JobProgress:
-        progress = live.progress()
+        progress = self._standings.progress(live)
         if shown is not None and _same(progress, shown):
             return shown
         message_id = await self._messages.show_progress(live.job, await self._with_preview(live, progress))
