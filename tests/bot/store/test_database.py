@@ -29,7 +29,7 @@ async def connection_threads_end() -> None:
     """A connection that failed reports its end to the event loop, which must live that long."""
     for thread in threading.enumerate():
         if "_connection_worker" in thread.name:
-            await asyncio.to_thread(thread.join, 60)
+            await asyncio.to_thread(thread.join, 3)
 
 
 async def test_migrating_makes_all_tables_and_again_changes_nothing(empty: Database, prefix: str) -> None:
