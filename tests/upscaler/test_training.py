@@ -143,7 +143,7 @@ def test_corruption_is_zero_for_clean_crops_and_within_range_for_the_rest(pictur
 
 def test_the_learning_rate_warms_up_stays_and_falls_to_zero() -> None:
     rates = [learning_rate(1.0, step, step / 1000) for step in range(1001)]
-    assert rates[0] < rates[20] < rates[40] == 1.0 == rates[500] > rates[800] > rates[1000] == 0
+    assert rates[0] < rates[20] < rates[40] == 1.0 == rates[200] > rates[500] > rates[800] > rates[1000] == 0
 
 
 def _shallow(trainer: Trainer, batch: Batch) -> torch.Tensor:
