@@ -48,7 +48,7 @@ def flat(width, height):
 
 def wish(member=MEMBER, place=HERE, data=None, options=None, **fields):
     """A request to enlarge a small picture."""
-    source = fields.pop("source", None) or SourcePicture(data or png(), "cat photo.png")
+    source = fields.pop("source", None) or SourcePicture(data or flat(24, 16), "cat photo.png")
     options = options or UpscaleOptions(quality="fast")
     return UpscaleRequest(Actor(member, guild_id=place.guild_id), place, source, options, **fields)
 

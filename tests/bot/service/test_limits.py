@@ -96,8 +96,8 @@ async def test_a_member_who_is_blocked_loses_what_is_under_way_there_and_nothing
 async def test_steps_of_a_preset_are_capped_by_the_limits(bot):
     await bot.guilds.set_limits(GUILD, {"max_steps": 0}, by=1)
     options = UpscaleOptions(quality="balanced", seed=1)
-    capped = await bot.upscaled(wish(options=options))
-    faithful = await bot.upscaled(wish(options=UpscaleOptions(quality="faithful", seed=1)))
+    capped = await bot.upscaled(wish(data=png(), options=options))
+    faithful = await bot.upscaled(wish(data=png(), options=UpscaleOptions(quality="faithful", seed=1)))
     assert bot.letters.of(capped.id)[0].bytes == bot.letters.of(faithful.id)[0].bytes
 
 

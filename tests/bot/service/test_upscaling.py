@@ -37,7 +37,7 @@ async def test_transparency_stays(bot):
 
 async def test_the_same_seed_gives_the_same_picture(bot):
     options = UpscaleOptions(quality="balanced", seed=7)
-    first, second = [await bot.upscaled(wish(options=options)) for _ in range(2)]
+    first, second = [await bot.upscaled(wish(data=png(), options=options)) for _ in range(2)]
     one, two = (np.asarray(Image.open(io.BytesIO(bot.letters.of(job.id)[0].bytes[0]))) for job in (first, second))
     np.testing.assert_array_equal(one, two)
 
