@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
+import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -29,6 +33,9 @@ from tilestep.bot.gpu.worker import Outcome, SharedWorker, TaskWorker
 T = TypeVar("T")
 
 FORECAST_S = 0.25
+THREAD_END_S = 20.0
+
+log = logging.getLogger(__name__)
 
 
 class StepScheduler:
@@ -180,7 +187,7 @@ class StepScheduler:
         await self._idle.wait()
         threads = [worker.thread for worker in self._shared.values()] + [worker.thread for worker in self._threads]
         for thread in threads:
-            await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(_join, thread)
 
     def leases(self) -> list[LeaseRecord]:
         """The newest steps in the order of the device."""
@@ -398,3 +405,12 @@ class StepScheduler:
     def _left_ms(self, job: Job) -> float | None:
         gpu_ms = self._lease.used(job.account)[0] if job.account else 0.0
         return self._costs.left_ms(job.name, job.size, gpu_ms, job.progress)
+
+
+def _join(thread: threading.Thread) -> None:
+    """A device that never answers must not keep the process from ending: the threads are daemons."""
+    thread.join(THREAD_END_S)
+    if thread.is_alive():
+        frame = sys._current_frames().get(thread.ident or 0)
+        where = "".join(traceback.format_stack(frame)) if frame else "outside of Python"
+        log.error("Thread %s has not ended %g s after it was told to: %s", thread.name, THREAD_END_S, where)
