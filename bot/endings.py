@@ -89,9 +89,9 @@ class Endings:
         """Ends a member's jobs and erases everything of theirs. What was posted stays in Discord."""
         for job in await self._jobs.open_jobs(requester_id=member_id):
             await self._drop(job, end_progress=True)
-        removed = await self._jobs.forget_member(member_id)
+        without_files = await self._jobs.forget_member(member_id)
         await self._guilds.forget_member(member_id)
-        await self._outbox.delete_files(job.id for job in removed)
+        await self._outbox.delete_files(without_files)
 
     async def _delete_posted(self, job: Job) -> bool:
         if job.result_channel_id is None or job.result_message_id is None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import secrets
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tilestep.bot.disk import PART, sync_folder
 from tilestep.bot.images import PictureFacts, PreviewSink
 from tilestep.bot.live import Small
 from tilestep.bot.requests import UpscaleOptions
-from tilestep.bot.tasks.upscale import UpscaleOrder
 from tilestep.bot.threads import Overdue, Patience, run_bounded
 from tilestep.upscaler.errors import InputError
 from tilestep.upscaler.images.probe import probe
@@ -22,6 +22,9 @@ from tilestep.upscaler.images.result import plan_result
 from tilestep.upscaler.images.sink import PictureSink, unwritable
 from tilestep.upscaler.images.source import PictureSource
 from tilestep.upscaler.tiling.rows import FinishedRows, SourceRows
+
+if TYPE_CHECKING:
+    from tilestep.bot.tasks.upscale import UpscaleOrder
 
 
 class Enlarging:
@@ -40,6 +43,8 @@ class Enlarging:
 
     def order(self, options: UpscaleOptions, most_steps: int) -> UpscaleOrder:
         """What the GPU is asked for."""
+        from tilestep.bot.tasks.upscale import UpscaleOrder  # torch: the GPU's threads have it by now
+
         facts = self.facts
         return UpscaleOrder(
             _LateSource(self),

@@ -23,8 +23,9 @@ class GuildLimits:
     """What the admins of a guild allow. No roles or channels named: all of them. A thread counts as its channel.
 
     The defaults let a picture of 1024x1024 be enlarged to 2048x2048, and that to 4096x4096. `max_steps`: denoising
-    steps a tile. `jobs_at_once` and `gpu_seconds_per_day` (UTC): of each member. `who_may_click`: who may enlarge a
-    picture that somebody asked for or posted. `keep_originals`: the source stays on record beside the result.
+    steps a tile; `max_image_steps`: of a new picture. `jobs_at_once` and `gpu_seconds_per_day` (UTC): of each member.
+    `who_may_click`: who may enlarge a picture that somebody asked for or posted. `keep_originals`: the source stays on
+    record beside the result.
     """
 
     max_input_megapixels: float = 4.2
@@ -33,6 +34,7 @@ class GuildLimits:
     best_quality: str = "best"
     default_quality: str = "balanced"
     max_steps: int = 8
+    max_image_steps: int = 50
     jobs_at_once: int = 3
     gpu_seconds_per_day: float = 600.0
     allowed_role_ids: frozenset[int] = frozenset()
@@ -49,6 +51,7 @@ class GuildLimits:
             max_output_megapixels=min(self.max_output_megapixels, settings.max_output_megapixels),
             max_scale=min(self.max_scale, settings.max_scale),
             max_steps=min(self.max_steps, settings.max_steps),
+            max_image_steps=min(self.max_image_steps, settings.max_image_steps),
             jobs_at_once=min(self.jobs_at_once, settings.max_jobs_at_once),
             gpu_seconds_per_day=min(self.gpu_seconds_per_day, settings.max_gpu_seconds_per_day),
         )

@@ -95,9 +95,9 @@ class Intake:
         if options.guidance is not None and not 0 <= options.guidance <= MOST_GUIDANCE:
             raise OptionError(f"A guidance of {options.guidance:g} is not possible: choose 0 to {MOST_GUIDANCE}.")
         ask = image_ask(request)
-        await self._gatekeeper.check(ask)
+        allowed = await self._gatekeeper.check(ask)
         plan = self._model.plan(wish_of(options))
-        options = settled(options, plan)
+        options = settled(options, plan, allowed.max_image_steps)
         limits = await self._gatekeeper.check(replace(ask, **image_facts(options)))
         job = replace(self._new(request, options), recipe=recipe_of(options, self._model.serving), note=ignored(plan))
         return Accepted(job, limits)
@@ -186,13 +186,13 @@ def wish_of(options: ImagineOptions) -> ImageWish:
     )
 
 
-def settled(options: ImagineOptions, plan: ImageArguments) -> ImagineOptions:
-    """With every choice made."""
+def settled(options: ImagineOptions, plan: ImageArguments, most_steps: int) -> ImagineOptions:
+    """With every choice made. Who names no steps gets the model's own, or as many as are allowed."""
     return replace(
         options,
         width_px=plan.width_px,
         height_px=plan.height_px,
-        steps=plan.steps,
+        steps=min(plan.steps, most_steps) if options.steps is None else plan.steps,
         guidance=plan.guidance,
         seed=_seed(options.seed),
     )

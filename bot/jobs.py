@@ -91,6 +91,12 @@ class JobStore:
             raise NoSuchJob(NO_SUCH_JOB)
         return found[0]
 
+    async def knows(self, job_id: str) -> bool:
+        """Whether there is such a row, still."""
+        async with self._database.read() as connection:
+            chosen = sa.select(self._jobs.c.id).where(self._jobs.c.id == job_id)
+            return (await connection.execute(chosen)).first() is not None
+
     async def source(self, job_id: str) -> bytes:
         """The picture to enlarge. Raises NoSuchJob when it is not kept any more, or never was."""
         async with self._database.read() as connection:
@@ -171,11 +177,15 @@ class JobStore:
             counted = {row[0]: row[1] for row in await connection.execute(chosen)}
         return {state: counted.get(state, 0) for state in STATES}
 
-    async def forget_member(self, member_id: int) -> list[Job]:
-        """Removes the member's jobs and gives them; and what others' upscales of their pictures hold of them."""
+    async def forget_member(self, member_id: int) -> list[str]:
+        """Removes the member's jobs, and what others' upscales of their pictures hold of them.
+
+        Gives the ids of the jobs whose files are to go: the member's, and those upscales, as far as they are over.
+        """
         async with self._database.write() as connection:
-            await strip_heirs(connection, self._tables, member_id)
-            return await self._remove(connection, self._jobs.c.requester_id == member_id)
+            heirs = await strip_heirs(connection, self._tables, member_id)
+            removed = await self._remove(connection, self._jobs.c.requester_id == member_id)
+        return list(dict.fromkeys([*(job.id for job in removed), *heirs]))
 
     async def forget_guild(self, guild_id: int) -> list[Job]:
         """Removes the guild's jobs and gives them."""

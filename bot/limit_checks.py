@@ -91,8 +91,20 @@ def of_size(input_px: Size, scale: int, limits: GuildLimits) -> Iterator[Reason]
         yield "max_scale", f"{scale}x is not possible here, {limits.max_scale}x is the largest scale allowed."
 
 
+def of_size_in_brief(input_px: Size, scale: int, limits: GuildLimits) -> str:
+    """What `of_size` says first, in a few words."""
+    code = next((code for code, _ in of_size(input_px, scale, limits)), "")
+    pixels = input_px[0] * input_px[1]
+    if code == "max_input_megapixels":
+        return f"this has {_megapixels(pixels)} megapixels, up to {limits.max_input_megapixels:g} are taken"
+    if code == "max_output_megapixels":
+        made = _megapixels(pixels * scale**2)
+        return f"makes {made} megapixels, up to {limits.max_output_megapixels:g} are allowed"
+    return f"{limits.max_scale}x is the largest scale allowed" if code else ""
+
+
 def of_image(ask: Ask, limits: GuildLimits, settings: Settings) -> Iterator[Reason]:
-    """Size, steps and number of new pictures; all but the megapixels are the operator's alone."""
+    """Size, steps and number of new pictures; the longest side and the number are the operator's alone."""
     if ask.image_px:
         width, height = ask.image_px
         most_px, most = settings.max_image_side_px, limits.max_output_megapixels
@@ -107,7 +119,7 @@ def of_image(ask: Ask, limits: GuildLimits, settings: Settings) -> Iterator[Reas
                 f"{width}x{height} makes {_megapixels(width * height)} megapixels, up to {most:g} are allowed here: "
                 f"choose at most {_fitting(ask.image_px, most * MEGA)}.",
             )
-    most_steps, most_pictures = settings.max_image_steps, settings.max_image_count
+    most_steps, most_pictures = limits.max_image_steps, settings.max_image_count
     if ask.image_steps is not None and not 1 <= ask.image_steps <= most_steps:
         yield "max_image_steps", f"{ask.image_steps} steps are not possible here: choose 1 to {most_steps}."
     if not 1 <= ask.count <= most_pictures:
@@ -131,7 +143,7 @@ def of_load(ask: Ask, limits: GuildLimits, settings: Settings) -> Iterator[Reaso
 
 def _used_up(used_s: float, most_s: float, where: str) -> str:
     return (
-        f"You have used {used_s:.0f} GPU seconds today, and {most_s:g} a day are allowed {where}: "
+        f"You have used {used_s:.0f} s of computing time today, and {most_s:g} s a day are allowed {where}: "
         "the count starts again at 0:00 UTC."
     )
 

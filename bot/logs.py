@@ -7,10 +7,20 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from datetime import UTC, datetime
 
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 QUIET = ("discord.gateway", "discord.client", "discord.http", "alembic", "sqlalchemy", "pyvips", "PIL", "httpx")
+
+ONLY_ERRORS = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TQDM_DISABLE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "DIFFUSERS_VERBOSITY": "error",
+}
+"""These libraries write to standard error past `logging`: progress bars, and warnings that quote prompts. They read
+the variables when they are imported; what the operator has set stays."""
 
 
 class JsonLines(logging.Formatter):
@@ -41,9 +51,12 @@ class PlainLines(logging.Formatter):
 
 
 def configure_logs(level: str, style: str) -> None:
-    """Sends all logs to standard error. `style`: text or json."""
+    """Sends all logs, Python's warnings among them, to standard error. `style`: text or json. Before heavy imports."""
+    for name, value in ONLY_ERRORS.items():
+        os.environ.setdefault(name, value)
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if style == "json" else PlainLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(True)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tilestep.bot.guild_limits import GuildLimits
+from tilestep.bot.limit_checks import of_size_in_brief
 from tilestep.bot.limits import largest_scale
 from tilestep.bot.settings import Settings
 
@@ -13,7 +14,7 @@ BUTTON_SCALE = 2
 
 @dataclass(frozen=True)
 class ButtonOffer:
-    """`reason`: why not, in one line; "" where it is enabled."""
+    """`reason`: why not, short enough for the label of a button; "" where it is enabled."""
 
     enabled: bool
     reason: str = ""
@@ -24,4 +25,4 @@ def offer_for(limits: GuildLimits, settings: Settings, width_px: int, height_px:
     largest = largest_scale(limits, settings, width_px, height_px)
     if (largest.scale or 0) >= BUTTON_SCALE:
         return ButtonOffer(True)
-    return ButtonOffer(False, largest.reason)
+    return ButtonOffer(False, of_size_in_brief((width_px, height_px), BUTTON_SCALE, limits.capped(settings)))

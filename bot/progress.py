@@ -71,7 +71,7 @@ def done(job: Job) -> str:
 
 
 def facts(job: Job, result: Result) -> Iterator[str]:
-    """Sizes, quality, steps, seed, GPU time and the job's id, each in words."""
+    """Sizes, quality, steps, seed, computing time (on whatever device there is) and the job's id, each in words."""
     yield _sizes(job, result)
     if isinstance(job.options, UpscaleOptions):
         yield from _present({"quality {}": job.options.quality, "{} steps": job.options.steps})
@@ -80,7 +80,7 @@ def facts(job: Job, result: Result) -> Iterator[str]:
     if job.options.seed is not None:
         yield f"seed {job.options.seed}"
     if job.gpu_ms > 0:
-        yield f"{job.gpu_ms / 1000:.1f} s of GPU time"
+        yield f"{job.gpu_ms / 1000:.1f} s of computing"
     yield f"job {job.id}"
 
 

@@ -109,7 +109,8 @@ class Renderer:
             await write_recipe(target, target, {**job.recipe, "upscale": _how(options)})
         size = (await in_thread(target.stat)).st_size
         description = describe_upscale(options.scale, width_px, height_px, job.source_description)
-        return Rendered((ResultFile(target.name, width_px, height_px, size, description),), " ".join(notes))
+        said = " ".join(filter(None, [*notes, _fewer_steps(options, limits.max_steps)]))
+        return Rendered((ResultFile(target.name, width_px, height_px, size, description),), said)
 
     async def _imagine(self, live: Live, options: ImagineOptions, queued: Begin, begun: Begin) -> Rendered:
         await self._until_loaded()
@@ -186,6 +187,14 @@ class Renderer:
 def flow_of(job: Job) -> Flow:
     """Whom the GPU's time is charged to."""
     return Flow(DIRECT if job.guild_id is None else job.guild_id, job.requester_id)
+
+
+def _fewer_steps(options: UpscaleOptions, most: int) -> str:
+    """What the server's bound takes from a quality, so that no setting does anything in silence."""
+    from tilestep.upscaler.quality import FULL  # torch: the GPU's threads have it by now
+
+    usual = FULL[options.quality].max_steps if options.steps is None and options.quality in FULL else 0
+    return f"The limit here is {most} steps a tile; {options.quality} has up to {usual}." if usual > most else ""
 
 
 def _how(options: UpscaleOptions) -> dict[str, Any]:

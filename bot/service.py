@@ -214,7 +214,7 @@ class Service:
         if self._gatekeeper.stopping:
             problems.append("The bot is shutting down.")
         if self.paused:
-            problems.append("Paused: `/tilestep pause` ends it.")
+            problems.append(f"Paused: `/{self._settings.command('tilestep')} resume` ends it.")
         for check in (self._gatekeeper.check_disk, self._jobs.totals):
             try:
                 await check()

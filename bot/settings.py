@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     max_output_megapixels: float = Field(64.0, gt=0, description="Largest result, whatever a guild allows")
     max_scale: int = Field(8, description="Largest enlargement, 2, 4 or 8, whatever a guild allows")
     max_steps: int = Field(8, ge=0, le=50, description="Most denoising steps a tile, whatever a guild allows")
-    max_image_steps: int = Field(100, ge=1, description="Most denoising steps of a new image")
+    max_image_steps: int = Field(100, ge=1, description="Most denoising steps of a new image, whatever a guild allows")
     max_image_side_px: int = Field(2048, ge=64, description="Longest side of a new image")
     max_image_count: int = Field(4, ge=1, le=9, description="Most pictures of one /imagine")
     max_jobs_at_once: int = Field(20, ge=1, description="Jobs of one member under way, whatever a guild allows")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import discord
 
+from tilestep.bot.endings import NOT_YOURS
 from tilestep.bot.errors import NoSuchJob
 from tilestep.bot.requests import UpscaleOptions
 from tilestep.cogs import pages, start, words
 from tilestep.cogs.context import Interaction, actor_of, answer, runtime_of, think
 from tilestep.cogs.controls import Control, is_ephemeral, job_here, template
-from tilestep.cogs.sources import Picture, in_message, of_job
+from tilestep.cogs.sources import Picture, of_job, of_own, owner_of
 from tilestep.cogs.views import control
 from tilestep.upscaler.errors import InputError, OptionError
 
@@ -70,20 +70,27 @@ class CancelButton(Control, template=template("cancel")):
 
     async def used(self, interaction: Interaction) -> None:
         await interaction.response.defer()
-        await runtime_of(interaction).service.cancel(self.job_id(), actor_of(interaction))
+        job = await runtime_of(interaction).service.cancel(self.job_id(), actor_of(interaction))
+        said = words.CANCELLED if job.state == "cancelled" else words.OVER_ALREADY
         if is_ephemeral(interaction):
-            await interaction.edit_original_response(content=words.CANCELLED, view=None, attachments=[])
+            await interaction.edit_original_response(content=said, view=None, attachments=[])
         else:
-            await answer(interaction, words.CANCELLED)
+            await answer(interaction, said)
 
 
 class DeleteButton(Control, template=template("delete")):
-    """For the requester and for moderators."""
+    """For the requester and for moderators, also when the job's row is gone and only the message tells whose it was."""
 
     async def used(self, interaction: Interaction) -> None:
         await interaction.response.defer()
-        job = await job_here(interaction, self.job_id())
-        await runtime_of(interaction).service.delete_result(job.id, actor_of(interaction))
+        runtime, actor, message = runtime_of(interaction), actor_of(interaction), interaction.message
+        if message and not await runtime.jobs.knows(self.job_id()):
+            if actor.id != owner_of(message) and not actor.moderates(interaction.guild_id):
+                raise NoSuchJob(NOT_YOURS)
+            await message.delete()
+        else:
+            job = await job_here(interaction, self.job_id())
+            await runtime.service.delete_result(job.id, actor)
         if is_ephemeral(interaction):
             await interaction.delete_original_response()
         else:
@@ -100,23 +107,16 @@ class RecipeButton(Control, template=template("recipe")):
 
 
 async def _picture(interaction: Interaction, match: re.Match[str]) -> Picture:
-    """What the custom id points at. Raises NoSuchJob and InputError."""
-    if match["job"] == ITSELF:
-        pictures = _own_pictures(interaction, int(match["owner"]) if match["owner"] else None)
+    """What the custom id points at: a job's picture, or the message's own once the row is gone. Raises NoSuchJob and
+    InputError."""
+    message, job_id = interaction.message, match["job"]
+    if job_id != ITSELF and await runtime_of(interaction).jobs.knows(job_id):
+        pictures = of_job(runtime_of(interaction), await job_here(interaction, job_id), message)
     else:
-        job = await job_here(interaction, match["job"])
-        pictures = of_job(runtime_of(interaction), job, interaction.message)
+        pictures = of_own(message, int(match["owner"] or 0)) if message else []
+        if job_id != ITSELF and len(pictures) > 1:
+            del pictures[0]  # the grid
     index = int(match["picture"])
     if index >= len(pictures):
         raise InputError(words.PICTURE_GONE)
     return pictures[index]
-
-
-def _own_pictures(interaction: Interaction, owner_id: int | None) -> list[Picture]:
-    """Those of the message that the button is on, which only the bot itself can have sent."""
-    message = interaction.message
-    if message is None:
-        return []
-    if owner_id is None and message.interaction_metadata is not None:
-        owner_id = message.interaction_metadata.user.id
-    return [replace(picture, author_id=owner_id) for picture in in_message(message)]

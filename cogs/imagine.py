@@ -60,17 +60,25 @@ class ImagineCog(TilestepCog, name=COG):
 
     @imagine.autocomplete("size")
     async def sizes(self, interaction: Interaction, typed: str) -> list[Choice[str]]:
-        """Usual shapes within the operator's bound."""
+        """Usual shapes as large as the model was made for, within the operator's bound."""
         typed = typed.replace(" ", "").lower()
         longest_px = self.runtime.settings.max_image_side_px
-        offered = [size for size in usual_sizes() if max(map(int, size.split("x"))) <= longest_px]
+        offered = [
+            size for size in usual_sizes(self.runtime.model.size_px) if max(map(int, size.split("x"))) <= longest_px
+        ]
         return [Choice(name=size, value=size) for size in offered if size.startswith(typed)][:25]
 
 
-def usual_sizes() -> list[str]:
-    """'512x512', '704x512' ...: common shapes, with the shorter side as models know it."""
+def usual_sizes(model_px: tuple[int, int] | None = None) -> list[str]:
+    """'512x512', '704x512' ...: common shapes, with the shorter side as models know it, at most the model's own.
+
+    A model of smaller pictures than that knows its own size only.
+    """
+    most_px = min(model_px or SIDES_PX[-1:])
+    if model_px and most_px < SIDES_PX[0]:
+        return ["{}x{}".format(*model_px)]
     sizes = []
-    for side_px in SIDES_PX:
+    for side_px in (side for side in SIDES_PX if side <= most_px):
         for across, down in SHAPES:
             longer_px = round(side_px * max(across, down) / min(across, down) / A_STEP_PX) * A_STEP_PX
             width_px, height_px = (longer_px, side_px) if across >= down else (side_px, longer_px)

@@ -51,12 +51,15 @@ def privacy_text(settings: Settings) -> str:
         "**What is kept**\n- A picture that you give me: until your job is over; where a server keeps originals, as",
         "long as the finished one, but never with `private`.\n",
         f"- Finished pictures: {pictures}. What was posted in a channel stays there until it is deleted there.\n",
-        f"- Your jobs (your user id, prompts, settings, times): for {days(settings.keep_jobs_days)}.\n",
-        "- How much GPU time you have used today, and this server's settings with who changed them.\n",
+        "- Your jobs (your user id, prompts, names and descriptions of pictures, settings, times): for",
+        f"{days(settings.keep_jobs_days)}.\n",
+        "- How much computing time you have used today, until 0:00 UTC.\n",
+        "- This server's settings, whom its admins blocked, and who changed what: until I am removed from it.\n",
         "Nothing is passed on, and nobody's messages are read.\n",
-        f"**To erase it**: `/{group} forget-me` deletes what is yours, except for today's GPU time and what a server's",
-        "admins keep: whom they blocked and who changed a limit. When I am removed from a server, everything of that",
-        "server is deleted.",
+        f"**To erase it**: `/{group} forget-me` deletes your jobs, prompts and pictures, and my copies of what others",
+        "made of your pictures. It does not delete what was posted in channels, today's computing time, and what a",
+        "server's admins keep: whom they blocked and who changed a limit. When I am removed from a server, everything",
+        "of that server is deleted.",
     )
     return " ".join(lines).replace("\n ", "\n")
 
@@ -139,7 +142,7 @@ def queue(view: QueueView, most_jobs: int) -> str:
     lines += [
         "",
         f"**Jobs at once**: {len(view.jobs)} of {view.jobs_at_once}",
-        f"**GPU time today**: {used} of {most} s, counted anew {when(view.resets_at)}",
+        f"**Computing time today**: {used} of {most} s, counted anew {when(view.resets_at)}",
         f"**All together**: {view.running} under way, {view.waiting} waiting" + _here(view),
     ]
     if view.paused:

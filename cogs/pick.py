@@ -21,6 +21,7 @@ from tilestep.cogs.context import Interaction, answer, runtime_of, think
 from tilestep.cogs.controls import Control, template
 from tilestep.cogs.sources import Picture
 from tilestep.cogs.views import custom_id, still
+from tilestep.upscaler.errors import InputError
 
 MOST_CHOICES = 500
 
@@ -76,7 +77,9 @@ def choices_of(interaction: Interaction) -> Choices:
 async def upscale_one(
     interaction: Interaction, pictures: list[Picture], options: UpscaleOptions, via: Via, private: bool
 ) -> None:
-    """Starts on the only picture, or asks which; the interaction is deferred already."""
+    """Starts on the only picture, or asks which; the interaction is deferred already. Raises InputError for none."""
+    if not pictures:
+        raise InputError(words.NO_PICTURE)
     if len(pictures) == 1:
         job = await start.upscale(interaction, pictures[0], options, via, private)
         await start.say_accepted(interaction, job)

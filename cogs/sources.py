@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from tilestep.bot.requests import MIB, SourcePicture
 from tilestep.bot.runtime import Runtime
 from tilestep.cogs import words
 from tilestep.cogs.context import Interaction, is_age_restricted, runtime_of
-from tilestep.upscaler.errors import InputError, OptionError
+from tilestep.upscaler.errors import OptionError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".tif", ".tiff"})
 TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "image/tiff"})
@@ -26,6 +27,9 @@ LINK = re.compile(
     r"<?https://(?:(?:ptb|canary)\.)?discord(?:app)?\.com/channels/(?P<guild>\d{1,19}|@me)/(?P<channel>\d{1,19})/"
     r"(?P<message>\d{1,19})/?>?"
 )
+
+OWN_BUTTON = re.compile(r"tilestep:up:-:[0-9]:(?P<owner>\d{1,19})")
+OWN_RESULT = re.compile(r"<@(?P<owner>\d{1,19})> ")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Picture:
         return (self.width_px, self.height_px) if self.width_px and self.height_px else None
 
     async def read(self, runtime: Runtime) -> SourcePicture:
-        """Fetches the bytes within the operator's cap. Raises FetchError and InputError in words."""
+        """Fetches the bytes within the operator's cap. Raises FetchError in words."""
         limit_bytes = runtime.settings.max_source_mib * MIB
         data = await asyncio.to_thread(_file_bytes, self.path, limit_bytes)
         if data is None:
@@ -101,6 +105,22 @@ def in_message(message: discord.Message) -> list[Picture]:
     ]
 
 
+async def of_message(interaction: Interaction, message: discord.Message) -> list[Picture]:
+    """The pictures of any message that the member sees; of a result of ours with how they were made."""
+    user = interaction.client.user
+    if user is None or message.author.id != user.id:
+        return in_message(message)
+    runtime = runtime_of(interaction)
+    job = await runtime.jobs.find_by_message(message.channel.id, message.id)
+    return of_job(runtime, job, message) if job else of_own(message)
+
+
+def of_own(message: discord.Message, owner_id: int | None = None) -> list[Picture]:
+    """Those of a message that the bot itself has sent and no row knows, or no row any more."""
+    owner_id = owner_id or owner_of(message)
+    return [replace(picture, author_id=owner_id) for picture in in_message(message)]
+
+
 def looks_like_picture(attachment: discord.Attachment) -> bool:
     """By type or name, only to tell pictures from other files; what it is shows when it is read."""
     kind = (attachment.content_type or "").partition(";")[0].strip().lower()
@@ -132,7 +152,7 @@ def of_job(runtime: Runtime, job: Job, message: discord.Message | None) -> list[
 
 
 async def behind_link(interaction: Interaction, link: str) -> list[Picture]:
-    """The pictures of a message of this bot, which the member may see. Raises InputError, OptionError, NoSuchJob."""
+    """The pictures of a message of this bot, which the member may see. Raises OptionError and NoSuchJob."""
     match = LINK.fullmatch(link.strip())
     if match is None:
         raise OptionError(words.BAD_LINK)
@@ -146,12 +166,7 @@ async def behind_link(interaction: Interaction, link: str) -> list[Picture]:
         raise NoSuchJob(words.NOT_VISIBLE) from error
     if interaction.client.user is None or message.author.id != interaction.client.user.id:
         raise OptionError(words.NOT_MINE)
-    runtime = runtime_of(interaction)
-    job = await runtime.jobs.find_by_message(message.channel.id, message.id)
-    pictures = of_job(runtime, job, message) if job else in_message(message)
-    if not pictures:
-        raise InputError(words.NO_PICTURE)
-    return pictures
+    return await of_message(interaction, message)
 
 
 async def _visible_channel(interaction: Interaction, channel_id: int) -> discord.abc.Messageable:
@@ -181,6 +196,22 @@ async def _may_read(interaction: Interaction, channel: discord.abc.Messageable) 
         except discord.HTTPException:
             return False
     return True
+
+
+def owner_of(message: discord.Message) -> int | None:
+    """Whose picture it is: named by its button, or by the command that it answers, or as our results begin."""
+    named = (OWN_BUTTON.fullmatch(button.custom_id or "") for button in _buttons(message))
+    if owner := next((match["owner"] for match in named if match), None):
+        return int(owner)
+    if message.interaction_metadata is not None:
+        return message.interaction_metadata.user.id
+    began = OWN_RESULT.match(message.content)
+    return int(began["owner"]) if began else None
+
+
+def _buttons(message: discord.Message) -> Iterator[discord.Button]:
+    for row in message.components:
+        yield from (item for item in getattr(row, "children", ()) if isinstance(item, discord.Button))
 
 
 def _of_embed(embed: discord.Embed) -> Picture:

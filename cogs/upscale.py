@@ -21,8 +21,8 @@ from tilestep.cogs.buttons import UpscaleButton
 from tilestep.cogs.context import Interaction, answering, think
 from tilestep.cogs.pick import upscale_one
 from tilestep.cogs.plugin import TilestepCog, add
-from tilestep.cogs.sources import Picture, behind_link, in_message, of_attachment
-from tilestep.upscaler.errors import InputError, OptionError
+from tilestep.cogs.sources import Picture, behind_link, of_attachment, of_message
+from tilestep.upscaler.errors import OptionError
 
 __all__ = ("UpscaleButton", "UpscaleCog", "setup")
 
@@ -75,10 +75,7 @@ class UpscaleCog(TilestepCog, name="TilestepUpscale"):
         """Anybody's picture: Discord hands us the message that the menu was opened on."""
         async with answering(interaction):
             await think(interaction)
-            pictures = in_message(message)
-            if not pictures:
-                raise InputError(words.NO_PICTURE)
-            await upscale_one(interaction, pictures, UpscaleOptions(), "menu", False)
+            await upscale_one(interaction, await of_message(interaction, message), UpscaleOptions(), "menu", False)
 
 
 async def _pictures(interaction: Interaction, image: discord.Attachment | None, link: str | None) -> list[Picture]:

@@ -31,8 +31,8 @@ BAD_LINK = "That is no link to a message: right-click (or hold) a message of min
 OTHER_SERVER = "That message is in another server: use the command there."
 NOT_VISIBLE = "There is no such message here, or you may not see it."
 NOT_MINE = (
-    "Discord does not show me what others post, so I cannot follow that link. Right-click (or hold) the message "
-    "instead, and choose **Apps > Upscale**."
+    "That message is not mine, and reading what others post takes a special permission from Discord (Message Content) "
+    "that I do without. Right-click (or hold) the message instead, and choose **Apps > Upscale**."
 )
 NO_PICTURE = "That message has no picture that I can read: PNG, JPEG, WebP or TIFF, as an attachment."
 PICTURE_GONE = (
@@ -43,13 +43,17 @@ WHICH_HINT = "Choose a picture"
 UPSCALE_LABEL = "Upscale 2x"
 BAD_SIZE = "A size is width x height in pixels, as in 768x512."
 CANCELLED = "Cancelled."
+OVER_ALREADY = "It is over already: there is nothing to cancel."
 DELETED = "Deleted."
 NO_RECIPE = "No recipe is kept for this picture."
 SURE_FORGET = (
     "This erases your jobs, prompts and kept pictures, in all servers, and cancels what you have under way. What was "
     "posted in channels stays there: use *Delete* under it first, while I still know that it is yours."
 )
-FORGOTTEN = "Done: nothing of yours is kept any more."
+FORGOTTEN = (
+    "Done: your jobs, prompts and pictures are erased. What is left is how much computing time you have used today, "
+    "until 0:00 UTC, and what servers' admins keep: whom they blocked, and who changed a limit."
+)
 LIMITS_TITLE = "Limits of this server"
 LIMITS_HINT = "Change a limit"
 LIMITS_FOOTER = "The bot's operator may set lower ones; then those hold."

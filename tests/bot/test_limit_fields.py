@@ -27,6 +27,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "best_quality": st.sampled_from(["fast", "faithful", "balanced", "best"]),
     "default_quality": st.sampled_from(["fast", "faithful", "balanced", "best"]),
     "max_steps": st.integers(0, 50),
+    "max_image_steps": st.integers(1, 1000),
     "jobs_at_once": st.integers(1, 100),
     "gpu_seconds_per_day": st.floats(1, 86400).map(lambda value: float(f"{value:.15g}")),
     "allowed_role_ids": IDS,

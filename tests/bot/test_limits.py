@@ -88,7 +88,8 @@ CASES: dict[str, tuple[GuildLimits, Ask, Ask, str]] = {
         limits(),
         ask(gpu_seconds_today=600.0),
         ask(gpu_seconds_today=599.9),
-        "You have used 600 GPU seconds today, and 600 a day are allowed here: the count starts again at 0:00 UTC.",
+        "You have used 600 s of computing time today, and 600 s a day are allowed here: "
+        "the count starts again at 0:00 UTC.",
     ),
     "allowed_role_ids": (
         limits(allowed_role_ids=frozenset({51, 60})),
@@ -149,7 +150,7 @@ CASES: dict[str, tuple[GuildLimits, Ask, Ask, str]] = {
         limits(),
         ask(gpu_seconds_everywhere=86400.0),
         ask(gpu_seconds_everywhere=86399.0),
-        "You have used 86400 GPU seconds today, and 86400 a day are allowed in all places together: "
+        "You have used 86400 s of computing time today, and 86400 s a day are allowed in all places together: "
         "the count starts again at 0:00 UTC.",
     ),
     "queue": (
@@ -166,9 +167,9 @@ CASES: dict[str, tuple[GuildLimits, Ask, Ask, str]] = {
     ),
     "max_image_steps": (
         limits(),
-        ask(IMAGINE, image_steps=61),
-        ask(IMAGINE, image_steps=60),
-        "61 steps are not possible here: choose 1 to 60.",
+        ask(IMAGINE, image_steps=51),
+        ask(IMAGINE, image_steps=50),
+        "51 steps are not possible here: choose 1 to 50.",
     ),
     "max_image_count": (
         limits(),
@@ -206,9 +207,14 @@ OPERATORS = {
     "max_output_megapixels": 2.0,
     "max_scale": 2,
     "max_steps": 3,
+    "max_image_steps": 30,
     "max_jobs_at_once": 2,
     "max_gpu_seconds_per_day": 60.0,
 }
+
+
+def drawing(**facts: Any) -> dict[str, Any]:
+    return {"kind": "imagine", "input_px": None, **facts}
 
 
 @pytest.mark.parametrize(
@@ -218,6 +224,7 @@ OPERATORS = {
         ("max_output_megapixels", {"input_px": (708, 708)}, {"input_px": (707, 707)}),
         ("max_scale", {"scale": 4}, {"scale": 2}),
         ("max_steps", {"steps": 4}, {"steps": 3}),
+        ("max_image_steps", drawing(image_steps=31), drawing(image_steps=30)),
         ("max_jobs_at_once", {"open_jobs": 2}, {"open_jobs": 1}),
         ("max_gpu_seconds_per_day", {"gpu_seconds_today": 60.0}, {"gpu_seconds_today": 59.0}),
     ],
@@ -228,6 +235,7 @@ def test_the_operators_own_bound_holds_whatever_a_guild_allows(bound: str, outsi
         max_output_megapixels=900.0,
         max_scale=8,
         max_steps=50,
+        max_image_steps=60,
         jobs_at_once=99,
         gpu_seconds_per_day=9999.0,
     )
@@ -287,7 +295,7 @@ def test_options_that_do_not_exist_are_refused_with_what_does(facts: Any, text: 
     [
         ({"image_px": (0, 512)}, "A picture of 0x512 is not possible here: choose sides of 1 to 2048 pixels."),
         ({"image_px": (-1, -1)}, "A picture of -1x-1 is not possible here: choose sides of 1 to 2048 pixels."),
-        ({"image_steps": 0}, "0 steps are not possible here: choose 1 to 60."),
+        ({"image_steps": 0}, "0 steps are not possible here: choose 1 to 50."),
         ({"count": 0}, "0 pictures at once are not possible here: choose 1 to 4."),
     ],
 )

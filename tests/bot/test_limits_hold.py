@@ -22,6 +22,7 @@ LIMITS = st.builds(
     best_quality=st.sampled_from(QUALITIES),
     default_quality=st.sampled_from(QUALITIES),
     max_steps=st.integers(0, 50),
+    max_image_steps=st.integers(1, 100),
     jobs_at_once=st.integers(1, 100),
     gpu_seconds_per_day=st.floats(1, 86400),
     who_may_click=st.sampled_from(["everyone", "owner"]),
@@ -59,6 +60,7 @@ CAPPED = (
     "max_output_megapixels",
     "max_scale",
     "max_steps",
+    "max_image_steps",
     "jobs_at_once",
     "gpu_seconds_per_day",
 )

@@ -66,7 +66,7 @@ def test_a_result_tells_how_it_was_made():
     lines = result_text(job, replace(RESULT, note="A note."), ["As WebP.", "As WebP.", ""]).splitlines()
     assert lines == [
         f"<@{MEMBER}> Upscaled 2x",
-        f"-# 8x8 to 16x16 · quality best · 4 steps · seed 7 · 1.5 s of GPU time · job {job.id}",
+        f"-# 8x8 to 16x16 · quality best · 4 steps · seed 7 · 1.5 s of computing · job {job.id}",
         "-# A note.",
         "-# As WebP.",
     ]

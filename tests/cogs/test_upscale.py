@@ -60,7 +60,7 @@ async def test_where_the_limits_end_the_button_is_disabled_and_says_why(world):
     await world.done()
     (label, button), *_ = buttons(world.channel.last_message).items()
     assert button["disabled"]
-    assert label.startswith("Upscale 2x: 2x of 100x100")
+    assert label == "Upscale 2x: makes 0.04 megapixels, up to 0.01 are allowed"
 
 
 async def test_the_apps_menu_upscales_anybodys_picture(world):

@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from small_bot import GUILD, MEMBER, OTHER, moderator, wish
+from small_bot import GUILD, MEMBER, OTHER, flat, moderator, wish
 
 from tilestep.bot.errors import NoSuchJob, Undeliverable
-from tilestep.bot.requests import Actor
+from tilestep.bot.requests import Actor, SourcePicture
 
 ME = Actor(MEMBER, guild_id=GUILD)
 
@@ -123,6 +123,17 @@ async def test_a_member_who_is_forgotten_leaves_no_row_and_no_file(bot):
         assert not leftovers(bot, job)
     assert (await bot.service.wait(others.id)).state == "delivered"
     assert not bot.letters.of(running.id)
+
+
+async def test_copies_of_what_others_made_of_a_forgotten_members_picture_go_and_their_rows_stay(bot):
+    mine = SourcePicture(flat(24, 16), "my secret cat.png", author_id=MEMBER)
+    theirs = await bot.upscaled(wish(member=OTHER, source=mine))
+    assert any("secret" in file.name for file in leftovers(bot, theirs))
+    await bot.service.forget_member(MEMBER)
+    assert not leftovers(bot, theirs)
+    row = await bot.jobs.get(theirs.id)
+    assert (row.state, row.source_filename, row.source_author_id) == ("delivered", None, None)
+    assert [file.name for file in row.result] == [f"picture-{theirs.id}.png"]
 
 
 async def test_a_guild_that_is_left_is_erased_with_its_jobs(bot):

@@ -60,7 +60,7 @@ async def test_the_gpu_seconds_of_a_day_are_counted_again_before_a_job_starts(on
     first, second = [await bot.service.wait(job.id) for job in (first, second)]
     assert (first.state, second.state) == ("delivered", "cancelled")
     [words] = bot.letters.words_for(second.id)
-    assert "GPU seconds" in words
+    assert "computing time" in words
     assert second.error == words
     assert second.gpu_ms == 0
 

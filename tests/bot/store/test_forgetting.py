@@ -33,7 +33,7 @@ async def test_a_members_jobs_go_with_their_sources(jobs: JobStore) -> None:
     mine, running, others = a_job(ADA, state="delivered"), a_job(ADA, state="running"), a_job(BEN)
     for job in (mine, running, others):
         await jobs.add(job, b"picture")
-    assert {job.id: job.state for job in await jobs.forget_member(ADA)} == {mine.id: "delivered", running.id: "running"}
+    assert set(await jobs.forget_member(ADA)) == {mine.id, running.id}
     for job in (mine, running):
         with pytest.raises(NoSuchJob):
             await jobs.source(job.id)

@@ -19,6 +19,7 @@ OTHERS = {
     "best_quality": "balanced",
     "default_quality": "fast",
     "max_steps": 3,
+    "max_image_steps": 20,
     "jobs_at_once": 1,
     "gpu_seconds_per_day": 60.0,
     "allowed_role_ids": frozenset({2**62, 5}),
