@@ -9,28 +9,33 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
-from tilestep.bot.painter import parts
+from tilestep.bot.painter import WEIGHTS, parts
 from tilestep.bot.painter.loop import StageSettings, StageTrainer
 from tilestep.bot.painter.stages import (
     CROP_PX,
     CaptionedLatents,
     DenoisingLoss,
-    Latents,
     TextAndUnet,
     drawing_batches,
     encode_drawings,
     vae_loss,
 )
+from tilestep.bot.painter.state import (
+    LATENTS_FILE,
+    latents,
+    save_for_use,
+    scaling_factor,
+    trained_pipeline,
+    trained_vae,
+)
+from tilestep.upscaler.errors import TilestepError
 
 STAGES = ("vae", "latents", "unet", "save")
 VAE_BATCH, UNET_BATCH = 8, 32
 LATENTS = 16_000
-WEIGHTS = Path(__file__).parent / "weights"
 
 
 def main() -> None:
@@ -46,9 +51,12 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    for stage in STAGES:
-        if stage in args.stages:
-            RUN[stage](args)
+    try:
+        for stage in STAGES:
+            if stage in args.stages:
+                RUN[stage](args)
+    except TilestepError as error:
+        raise SystemExit(str(error)) from error
 
 
 def train_vae(args: argparse.Namespace) -> None:
@@ -57,51 +65,23 @@ def train_vae(args: argparse.Namespace) -> None:
 
 
 def make_latents(args: argparse.Namespace) -> None:
-    encode_drawings(_vae(args.out), args.latents, args.out / "latents.f16")
+    encode_drawings(trained_vae(args.out), args.latents, args.out / LATENTS_FILE)
 
 
 def train_unet(args: argparse.Namespace) -> None:
-    latents, tokenizer = _latents(args.out), parts.make_tokenizer()
+    found, tokenizer = latents(args.out), parts.make_tokenizer()
     model = TextAndUnet(parts.make_text_encoder(tokenizer), parts.make_unet())
-    data = CaptionedLatents(latents, _scaling_factor(latents), tokenizer, UNET_BATCH)
+    data = CaptionedLatents(found, scaling_factor(found), tokenizer, UNET_BATCH)
     StageTrainer("unet", model, _settings(args, rate=1.5e-3)).run(DenoisingLoss(), data.batches)
 
 
 def save_pipeline(args: argparse.Namespace) -> None:
-    tokenizer, vae = parts.make_tokenizer(), _vae(args.out)
-    model = TextAndUnet(parts.make_text_encoder(tokenizer), parts.make_unet())
-    model.load_state_dict(_average(args.out / "unet.pt"))
-    vae.register_to_config(scaling_factor=_scaling_factor(_latents(args.out)))
-    pipeline = parts.make_pipeline(vae, model.text_encoder.eval(), tokenizer, model.unet.eval())
-    pipeline.to(torch.float16).save_pretrained(args.save_to)
-    total = sum(path.stat().st_size for path in args.save_to.rglob("*.safetensors"))
-    print(f"saved {total / 2**20:.1f} MiB to {args.save_to}")
+    size_bytes = save_for_use(trained_pipeline(args.out), args.save_to)
+    print(f"saved {size_bytes / 2**20:.1f} MiB to {args.save_to}")
 
 
 def _settings(args: argparse.Namespace, rate: float) -> StageSettings:
     return StageSettings(args.out, args.minutes, args.steps, rate, args.resume)
-
-
-def _average(path: Path) -> dict[str, Any]:
-    average: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)["average"]
-    return average
-
-
-def _vae(out: Path) -> Any:
-    vae = parts.make_vae().eval().requires_grad_(False)
-    vae.load_state_dict(_average(out / "vae.pt"))
-    return vae
-
-
-def _latents(out: Path) -> Latents:
-    shape = (-1, parts.LATENT_CHANNELS, parts.LATENT_PX, parts.LATENT_PX)
-    found: Latents = np.memmap(out / "latents.f16", np.float16, "r")
-    return found.reshape(shape)
-
-
-def _scaling_factor(latents: Latents) -> float:
-    """Makes the latents' standard deviation 1."""
-    return round(1 / float(latents[:2000].astype(np.float32).std()), 4)
 
 
 RUN = {"vae": train_vae, "latents": make_latents, "unet": train_unet, "save": save_pipeline}

@@ -9,12 +9,14 @@
 
 from __future__ import annotations
 
-import json
+import itertools
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tilestep.bot.painter.captions import vocabulary
@@ -24,27 +26,39 @@ TEXT_WIDTH = 160
 LATENT_CHANNELS = 8
 LATENT_PX = 16
 START, END = "<|startoftext|>", "<|endoftext|>"
-VOCABULARY_SIZE = 1200
+WORD_END = "</w>"
 
 
 def make_tokenizer() -> Any:
-    """One token a word of the captions; other words fall into pieces, at worst into bytes, so that any text will do."""
-    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    learner.pre_tokenizer = pre_tokenizers.Whitespace()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY_SIZE,
-        special_tokens=[START, END],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        end_of_word_suffix="</w>",
-        show_progress=False,
-    )
-    learner.train_from_iterator([" ".join(vocabulary())] * 2, trainer)
-    learned = json.loads(learner.to_str())["model"]
-    vocab: dict[str, int] = learned["vocab"]
-    for letter in sorted(pre_tokenizers.ByteLevel.alphabet()):
-        vocab.setdefault(f"{letter}</w>", len(vocab))
-    merges = [tuple(pair) for pair in learned["merges"]]
+    """One token a word of the captions; other words fall into pieces, at worst into bytes, so that any text will do.
+
+    The same numbers each time that it is made: the text encoder's embeddings stand for them.
+    """
+    letters, merges = sorted(pre_tokenizers.ByteLevel.alphabet()), _learn_merges(vocabulary())
+    tokens = [START, END, *letters, *(f"{letter}{WORD_END}" for letter in letters), *map("".join, merges)]
+    vocab = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=TOKENS)
+
+
+def _learn_merges(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Byte pair encoding (Sennrich et al. 2016) until each word is whole; the first in the alphabet of equals wins."""
+    split = [[*word[:-1], word[-1] + WORD_END] for word in words]
+    merges = []
+    while counts := Counter(pair for pieces in split for pair in itertools.pairwise(pieces)):
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        merges.append(best)
+        split = [_merged(pieces, best) for pieces in split]
+    return merges
+
+
+def _merged(pieces: list[str], pair: tuple[str, str]) -> list[str]:
+    merged: list[str] = []
+    for piece in pieces:
+        if merged and (merged[-1], piece) == pair:
+            merged[-1] += piece
+        else:
+            merged.append(piece)
+    return merged
 
 
 def make_text_encoder(tokenizer: Any) -> Any:
