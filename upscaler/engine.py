@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class _Batch:
-    """What the next step runs; `kind`, on which its duration depends, is "denoise" or the depth of the regressor."""
+    """What the next step runs; `kind`, on which its duration depends, is "denoise" or the kind of its fresh slots."""
 
     kind: str
     slots: list[Slot]
@@ -50,14 +50,14 @@ class _Batch:
 class TileEngine:
     """Runs requests on one model. Not thread-safe: one caller at a time.
 
-    `fresh` slots wait for the regressor, the `pool` holds tiles between two denoising steps, oldest first. New tiles
-    are regressed when the pool does not fill a batch, so the pool stays below two batches.
+    `fresh` slots wait for a pass of the regressor, the `pool` holds tiles between two denoising steps, oldest first.
+    New tiles are regressed when the pool does not fill a batch, so the pool stays below two batches.
     """
 
     def __init__(self, model: LoadedModel, limits: EngineLimits | None = None) -> None:
         limits = limits or EngineLimits()
         facts = model.descriptor
-        self._geometries = {depth: facts.geometry(depth) for depth in ("shallow", "deep")}
+        self._geometries = {takes_steps: facts.geometry(takes_steps) for takes_steps in (False, True)}
         self.scale = facts.scale
         self._runner = TileRunner(model, limits.network_batch)
         self._budget = BatchBudget(limits, self._runner.memory_need())
@@ -69,7 +69,7 @@ class TileEngine:
 
     def geometry(self, quality: Quality) -> TileGeometry:
         """The tiles of requests of this quality."""
-        return self._geometries[quality.depth]
+        return self._geometries[quality.takes_steps]
 
     def submit(self, request: TileRequest) -> Handle:
         """Takes a request into the rotation; nothing is read before the next `step`."""
@@ -107,26 +107,26 @@ class TileEngine:
 
     def _next_batch(self) -> _Batch | None:
         size = self._budget.size(DENOISE)
-        if len(self._pool) < size and (depth := self._top_up()):
-            return _Batch(depth, self._fresh[: self._budget.size(depth)])
+        if len(self._pool) < size and (kind := self._top_up()):
+            return _Batch(kind, self._fresh[: self._budget.size(kind)])
         return _Batch(DENOISE, self._pool[:size]) if self._pool else None
 
     def _top_up(self) -> str | None:
-        """Fills `fresh` with new slots, one from each request in turn, all of one depth; None if there are none."""
-        while (depth := self._fresh_depth()) is None or len(self._fresh) < self._budget.size(depth):
-            if slot := self._take(depth):
+        """Fills `fresh` with new slots, one from each request in turn, all of one kind; None if there are none."""
+        while (kind := self._fresh_kind()) is None or len(self._fresh) < self._budget.size(kind):
+            if slot := self._take(kind):
                 self._fresh.append(slot)
-            elif depth == self._fresh_depth():
+            elif kind == self._fresh_kind():
                 break
-        return depth
+        return kind
 
-    def _fresh_depth(self) -> str | None:
-        return self._fresh[0].quality.depth if self._fresh else None
+    def _fresh_kind(self) -> str | None:
+        return _kind(self._fresh[0].quality) if self._fresh else None
 
-    def _take(self, depth: str | None) -> Slot | None:
+    def _take(self, kind: str | None) -> Slot | None:
         """A slot of the request that has waited longest; one that cannot give any now keeps its place."""
         for opened in list(self._open):
-            suits = depth in (None, opened.request.quality.depth) and not opened.handle.done
+            suits = kind in (None, _kind(opened.request.quality)) and not opened.handle.done
             if suits and (slot := self._guarded(opened, _next_slot)):
                 self._open.remove(opened)
                 self._open.append(opened)
@@ -159,12 +159,12 @@ class TileEngine:
         return results
 
     def _move_on(self, batch: _Batch, results: Sequence[Regressed | Denoised]) -> None:
-        """Finished slots go back to their requests, the others into the pool."""
+        """Finished slots go back to their requests; others wait for their next pass or step."""
         self._count(batch)
         ended = {slot: r.pixels for slot, r in zip(batch.slots, results, strict=True) if r.pixels is not None}
         if batch.phase == "regress":
-            del self._fresh[: len(batch.slots)]
-            self._pool += batch.slots
+            self._fresh[: len(batch.slots)] = [slot for slot in batch.slots if not slot.is_regressed]
+            self._pool += [slot for slot in batch.slots if slot.sampling]
         self._pool = [slot for slot in self._pool if slot not in ended]
         for slot, pixels in ended.items():
             self._finish(slot, pixels)
@@ -184,7 +184,7 @@ class TileEngine:
             if batch.phase == "denoise":
                 handle.steps_done += 1
                 self._tally.steps_done += 1
-            elif not slot.is_alpha:
+            elif slot.is_regressed and not slot.is_alpha:
                 handle.tiles_budgeted += 1
                 handle.steps_budgeted += slot.budget
 
@@ -230,6 +230,11 @@ class TileEngine:
         opened.handle.done = True
         if opened.request.on_end:
             opened.request.on_end(opened.handle)
+
+
+def _kind(quality: Quality) -> str:
+    """What slots of one pass of the regressor have in common: their size, and how deep it goes."""
+    return f"{quality.depth} before steps" if quality.takes_steps else quality.depth
 
 
 def _next_slot(opened: OpenRequest) -> Slot | None:

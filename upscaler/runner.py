@@ -17,6 +17,7 @@ from tilestep.upscaler.budget import MemoryNeed
 from tilestep.upscaler.diffusion.noise import noise_fields
 from tilestep.upscaler.diffusion.uncertainty import core, tile_uncertainty
 from tilestep.upscaler.model.checkpoint import LoadedModel
+from tilestep.upscaler.model.inference import regress_core
 from tilestep.upscaler.model.network import IMAGE_CHANNELS, SCALE, Regression, upsample_bicubic
 from tilestep.upscaler.slots import Sampling, Slot
 from tilestep.upscaler.tiling.fixed import FixedPixels, encode
@@ -28,16 +29,20 @@ PICTURES_ALIVE = 12
 
 @dataclass(frozen=True)
 class Regressed:
-    """What became of a slot: finished `pixels`, or a `sampling` to go on with for `budget` steps."""
+    """What became of a slot: finished `pixels`, or a `sampling` to go on with for `budget` steps, or, while mirror
+    images are left, the `mean` so far.
+    """
 
-    uncertainty: float
-    budget: int
-    pixels: FixedPixels | None
-    sampling: Sampling | None
+    uncertainty: float = 0.0
+    budget: int = 0
+    pixels: FixedPixels | None = None
+    sampling: Sampling | None = None
+    mean: Tensor | None = None
 
     def commit(self, slot: Slot) -> None:
         """The slot takes it over."""
         slot.uncertainty, slot.budget, slot.sampling = self.uncertainty, self.budget, self.sampling
+        slot.mean, slot.passes_done = self.mean, slot.passes_done + 1
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class TileRunner:
         return self._model.descriptor.tile_multiple if self._network_batch == 1 else 0
 
     def regress(self, slots: Sequence[Slot]) -> list[Regressed]:
-        """First step of slots of one depth. Raises what the network raises."""
+        """A pass of the regressor over slots of one size and depth. Raises what the network raises."""
         return [result for chunk in self._chunks(slots) for result in self._regress(chunk)]
 
     def denoise(self, slots: Sequence[Slot]) -> list[Denoised]:
@@ -101,14 +106,16 @@ class TileRunner:
         return (slots[start : start + size] for start in range(0, len(slots), size))
 
     def _regress(self, slots: Sequence[Slot]) -> list[Regressed]:
-        lr = self._upload(np.stack([slot.patch for slot in slots]).transpose(0, 3, 1, 2))
+        lr = self._upload(np.stack([np.flip(slot.patch, slot.next_mirror) for slot in slots]).transpose(0, 3, 1, 2))
         corruption = self._upload(np.array([slot.corruption for slot in slots], np.float32))
         regressor = self._model.network.regressor
+        if not slots[0].quality.takes_steps:
+            with self._precision():
+                cores = regress_core(regressor, lr, corruption, slots[0].quality.depth, self._halo // SCALE)
+            return self._averaged(slots, cores.float())
         with self._precision():
-            regression = (regressor.shallow if slots[0].quality.depth == "shallow" else regressor)(lr, corruption)
+            regression = regressor(lr, corruption)
         g = regression.g.float()
-        if not any(slot.may_sample for slot in slots):
-            return [Regressed(0.0, 0, pixels, None) for pixels in self._download(g)]
         enlarged = upsample_bicubic(lr)
         measured = tile_uncertainty(g, enlarged, self._halo).tolist()
         uncertainties = [u if slot.may_sample else 0.0 for u, slot in zip(measured, slots, strict=True)]
@@ -116,9 +123,21 @@ class TileRunner:
         going_on = [i for i, budget in enumerate(budgets) if budget]
         samplings = self._begin([slots[i] for i in going_on], going_on, lr, corruption, regression, enlarged)
         ready = [i for i, budget in enumerate(budgets) if not budget]
-        pixels = dict(zip(ready, self._download(g[ready]), strict=True))
+        pixels = dict(zip(ready, self._download(core(g[ready], self._halo)), strict=True))
         begun = dict(zip(going_on, samplings, strict=True))
         return [Regressed(uncertainties[i], budgets[i], pixels.get(i), begun.get(i)) for i in range(len(slots))]
+
+    def _averaged(self, slots: Sequence[Slot], cores: Tensor) -> list[Regressed]:
+        """Adds a pass, cores (N, 3, H, W) of mirrored tiles, to the mean of each slot; the last one ends it."""
+        means = []
+        for slot, picture in zip(slots, cores, strict=True):
+            share = picture.flip([1 + axis for axis in slot.next_mirror]) / slot.quality.mirrors
+            means.append(share if slot.mean is None else slot.mean + share)
+        ending = [i for i, slot in enumerate(slots) if slot.passes_done + 1 == slot.quality.mirrors]
+        pixels = (
+            dict(zip(ending, self._download(torch.stack([means[i] for i in ending])), strict=True)) if ending else {}
+        )
+        return [Regressed(pixels=pixels[i]) if i in pixels else Regressed(mean=mean) for i, mean in enumerate(means)]
 
     def _begin(
         self,
@@ -154,7 +173,8 @@ class TileRunner:
         moved = core(diffusion.to_picture(x0, g) - diffusion.to_picture(before, g), self._halo)
         changes: list[float] = (moved.abs().mean((1, 2, 3)) * 255).tolist()
         ending = [i for i, (slot, change) in enumerate(zip(slots, changes, strict=True)) if slot.ends_with(change)]
-        pixels = dict(zip(ending, self._download(diffusion.to_picture(x0[ending], g[ending])), strict=True))
+        finished = core(diffusion.to_picture(x0[ending], g[ending]), self._halo)
+        pixels = dict(zip(ending, self._download(finished), strict=True))
         z_next = diffusion.step(z, x0, w, t, t_next)
         return [Denoised(pixels.get(i), z_next[i], x0[i]) for i in range(len(slots))]
 
@@ -178,10 +198,10 @@ class TileRunner:
         """Channels last, which convolutions like best."""
         return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
-    def _download(self, pictures: Tensor) -> list[FixedPixels]:
-        """Cores of pictures (N, 3, H, W), as arrays (core, core, 3)."""
-        pixels = encode(core(pictures, self._halo)).permute(0, 2, 3, 1).contiguous()
-        return list(pixels.cpu().numpy())
+    @staticmethod
+    def _download(cores: Tensor) -> list[FixedPixels]:
+        """Finished cores (N, 3, H, W), as arrays (H, W, 3)."""
+        return list(encode(cores).permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
 
 def _enlarged(span: range) -> range:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tilestep.upscaler.opened import OpenRequest
 
 
+MIRRORS = ((), (0, 1), (1,), (0,))
+
+
 @dataclass(frozen=True)
 class Sampling:
     """A tile between two denoising steps; tensors on the device, without a batch axis, H x W the enlarged patch.
@@ -36,7 +39,8 @@ class Sampling:
 class Slot:
     """What the network is given, and how far it is.
 
-    `patch` (read, read, 3) in [0, 1]; `is_alpha`: the patch is the opacity as grey, to be enlarged as it is.
+    `patch` (read, read, 3) in [0, 1]; `is_alpha`: the patch is the opacity as grey, to be enlarged as it is. `mean`:
+    the regressor's estimates of the core over `passes_done` mirror images, each with its share of the final mean.
     """
 
     owner: OpenRequest
@@ -47,6 +51,8 @@ class Slot:
     budget: int = 0
     steps_done: int = 0
     sampling: Sampling | None = None
+    passes_done: int = 0
+    mean: Tensor | None = None
 
     @property
     def quality(self) -> Quality:
@@ -61,7 +67,17 @@ class Slot:
     @property
     def may_sample(self) -> bool:
         """Whether any uncertainty would earn it a denoising step."""
-        return not self.is_alpha and self.quality.max_steps > 0
+        return not self.is_alpha and self.quality.takes_steps
+
+    @property
+    def is_regressed(self) -> bool:
+        """Whether the regressor has seen all mirror images that the quality asks for."""
+        return self.passes_done >= self.quality.mirrors
+
+    @property
+    def next_mirror(self) -> tuple[int, ...]:
+        """Axes of (rows, columns) that are turned round for the next pass of the regressor."""
+        return MIRRORS[self.passes_done]
 
     def budget_for(self, uncertainty: float) -> int:
         """Steps that this slot may take."""

@@ -30,8 +30,8 @@ class Calibration:
 class ModelDescriptor:
     """Facts that travel with the weights; lengths in low-resolution pixels.
 
-    Tiles that may take denoising steps are small, so that steps follow the picture closely; the early exit runs on
-    larger ones (`shallow_read_px`), of which less is halo.
+    Tiles that may take denoising steps are small (`read_px`), so that steps follow the picture closely; where none may
+    be taken, tiles are larger (`shallow_read_px`), of which less is halo.
     """
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -39,7 +39,7 @@ class ModelDescriptor:
     calibration: Calibration = field(default_factory=Calibration)
     scale: int = 2
     read_px: int = 96
-    shallow_read_px: int = 160
+    shallow_read_px: int = 208
     halo_px: int = 8
     overlap_px: int = 4
     tile_multiple: int = 2
@@ -51,9 +51,9 @@ class ModelDescriptor:
         """`x0`: the denoiser names the clean residual."""
         return self.process.prediction_type
 
-    def geometry(self, depth: str) -> TileGeometry:
-        """Tiles of requests whose regressor goes "shallow" or "deep". Raises ValueError off `tile_multiple`."""
-        read_px = self.shallow_read_px if depth == "shallow" else self.read_px
+    def geometry(self, takes_steps: bool) -> TileGeometry:
+        """Tiles of requests that may take denoising steps, or of others. Raises ValueError off `tile_multiple`."""
+        read_px = self.read_px if takes_steps else self.shallow_read_px
         found = TileGeometry(read_px, self.halo_px, self.overlap_px)
         if found.read_px % self.tile_multiple or found.stride_px % self.tile_multiple:
             raise ValueError(f"tiles must lie on multiples of {self.tile_multiple} px: {found}")

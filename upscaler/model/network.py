@@ -90,11 +90,11 @@ class Regressor(nn.Module):
 
     def shallow(self, lr: Tensor, corruption: Tensor) -> Regression:
         """The early exit."""
-        features = self.shallow_blocks(self.stem(_with_planes(lr, corruption)))
+        features = self.shallow_blocks(self.stem(with_planes(lr, corruption)))
         return self._enlarge(lr, features, self.shallow_head)
 
     def forward(self, lr: Tensor, corruption: Tensor) -> Regression:
-        features = self.deep_blocks(self.shallow_blocks(self.stem(_with_planes(lr, corruption))))
+        features = self.deep_blocks(self.shallow_blocks(self.stem(with_planes(lr, corruption))))
         return self._enlarge(lr, features, self.deep_head)
 
     def both(self, lr: Tensor, corruption: Tensor) -> tuple[Regression, Regression]:
@@ -155,7 +155,7 @@ class Denoiser(nn.Module):
     def condition(self, lr: Tensor, corruption: Tensor, regression: Regression) -> Tensor:
         """Everything known before the first step, computed once per tile."""
         g = F.pixel_unshuffle(regression.g - upsample_bicubic(lr), SCALE) / REGRESSOR_UNIT
-        folded: Tensor = self.fold(torch.cat([_with_planes(lr, corruption), g, regression.features], 1))
+        folded: Tensor = self.fold(torch.cat([with_planes(lr, corruption), g, regression.features], 1))
         return folded
 
     def forward(self, z: Tensor, t: Tensor, condition: Tensor) -> Tensor:
@@ -189,7 +189,8 @@ def time_embedding(t: Tensor, features: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], 1)
 
 
-def _with_planes(lr: Tensor, corruption: Tensor) -> Tensor:
+def with_planes(lr: Tensor, corruption: Tensor) -> Tensor:
+    """What the network is shown: the tile stretched around grey, and a plane for each corruption, (N, 5, H, W)."""
     planes = corruption.to(lr.dtype)[:, :, None, None].expand(-1, -1, *lr.shape[-2:])
     return torch.cat([(lr - 0.5) * INPUT_STRETCH, planes], 1)
 
