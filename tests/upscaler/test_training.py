@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tilestep.upscaler.cli.main import main
 from tilestep.upscaler.errors import CheckpointError, InputError, OptionError
 from tilestep.upscaler.model.checkpoint import load_model
 from tilestep.upscaler.model.network import NetworkConfig
@@ -149,3 +150,10 @@ def test_the_learning_rate_warms_up_stays_and_falls_to_zero() -> None:
 def _shallow(trainer: Trainer, batch: Batch) -> torch.Tensor:
     with torch.inference_mode():
         return trainer.state.average.regressor.shallow(batch.low, batch.corruption).g
+
+
+def test_a_device_that_does_not_exist_is_one_plain_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["train", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--device", "abacus"])
+    assert code == 2
+    assert capsys.readouterr().err == "tilestep train: There is no device 'abacus': give auto, cpu, cuda or cuda:N.\n"
+    assert not (tmp_path / "run").exists()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from tilestep.upscaler.cli.device import choose_device
 from tilestep.upscaler.diffusion.process import ResidualDiffusion
 from tilestep.upscaler.errors import InputError
 from tilestep.upscaler.model.checkpoint import LoadedModel, read_checkpoint, save_checkpoint
@@ -46,7 +47,7 @@ class Trainer:
 
     def __init__(self, settings: TrainSettings) -> None:
         self.settings = settings
-        self.device = _device(settings.device)
+        self.device = choose_device(settings.device)
         self.dtype = training_dtype(self.device)
         self.memory = memory_format(self.device, self.dtype)
         self.extra = self._extra_loss()
@@ -200,9 +201,3 @@ class Trainer:
         crops = CropDataset(self.held_out_pictures, low_px, FIRST_VALIDATION_SEED)
         high, low, corruption = (torch.stack(c) for c in zip(*(crops[i] for i in range(count)), strict=True))
         return self._to_device(high, low, corruption)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
