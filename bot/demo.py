@@ -1,7 +1,6 @@
 """`tilestep demo`: the real bot in an in-memory Discord (SimCord), with a page in the browser. No token, no GPU.
 
 Cogs, service, GPU scheduler, database and migrations are those of `tilestep run`; only Discord itself is not there.
-The page shows what the bot does between clicks because it is refreshed here once a second.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import tempfile
 import webbrowser
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,18 @@ import discord
 import simcord
 
 from tilestep.bot.client import TilestepBot
-from tilestep.bot.errors import FetchError
+from tilestep.bot.demo_page import live_page
+from tilestep.bot.errors import FetchError, SettingsError
 from tilestep.bot.logs import configure_logs
+from tilestep.bot.painter import WEIGHTS
 from tilestep.bot.runtime import Runtime
 from tilestep.bot.sample import sample_picture
 from tilestep.bot.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
-REFRESH_S = 1.0
 SETTLE_S = 120.0
+TOPIC = "A Discord in this computer's memory. Nothing leaves it, and it is gone with Ctrl-C."
 GREETING = (
     "**Tilestep demo.** This is the real bot in a Discord that lives in memory. Try\n"
     "- **Upscale 2x** under the picture, and again under its result\n"
@@ -52,22 +54,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serves the page until Ctrl-C or until it is closed."""
+    """Serves the page until Ctrl-C, which is how a demo is meant to end, or until the page is closed."""
     configure_logs("INFO", "text")
-    with contextlib.suppress(asyncio.CancelledError):
+    logging.getLogger("tilestep.bot.client").setLevel(logging.WARNING)
+    with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(args))
+    print("Stopped.")
     return 0
 
 
 async def _serve(args: argparse.Namespace) -> None:
     with contextlib.ExitStack() as stack:
         folder = args.data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tilestep-demo-")))
-        settings = load_settings(None, data_dir=folder, sync_commands="global")
-        async with Demo(settings) as demo, demo.page(args.port) as page:
+        async with Demo(demo_settings(folder)) as demo, demo.page(args.port) as page:
             print(f"Tilestep demo: {page.url}\nCtrl-C stops it.", flush=True)
             if not args.no_browser:
                 await asyncio.to_thread(webbrowser.open, page.url)
             await page.wait_closed()
+
+
+def demo_settings(data_dir: Path) -> Settings:
+    """The operator's own, and the small picture model that is shipped where TILESTEP_MODEL names none."""
+    settings = load_settings(None, data_dir=data_dir, sync_commands="global", progress_seconds=1)
+    if settings.model is None and (WEIGHTS / "model_index.json").is_file():
+        settings = settings.model_copy(update={"model": str(WEIGHTS)})
+    return settings
 
 
 class ClientFetcher:
@@ -101,8 +112,11 @@ class Demo:
         self.env = simcord.Env(self.bot, check_errors=False, settle_timeout=SETTLE_S)
         await self.env.start()
         self._stack.push_async_callback(self.env.shutdown)
+        await self.env.advance_time((datetime.now(UTC) - self.env.now()).total_seconds())
+        assert self.bot.user is not None
+        await self.bot.user.edit(username="Tilestep")
         guild = self.env.create_guild("Tilestep", owner=self.env.create_user("tilestep-owner"))
-        self.channel = guild.create_text_channel("pictures")
+        self.channel = guild.create_text_channel("pictures", topic=TOPIC)
         admins = guild.create_role("Admins", permissions=discord.Permissions(manage_guild=True, manage_messages=True))
         self.ada = guild.add_member(self.env.create_user("ada", global_name="Ada"), roles=[admins])
         self.ben = guild.add_member(self.env.create_user("ben", global_name="Ben"))
@@ -125,14 +139,13 @@ class Demo:
     async def page(self, port: int) -> AsyncIterator[Any]:
         """The page in the browser, kept fresh while the block runs."""
         viewers = [self.ada, self.ben]
-        async with self.env.preview(self.channel, viewers=viewers, layout="channel", port=port or None) as page:
-            refreshing = asyncio.create_task(_keep_fresh(page))
+        preview = self.env.preview(self.channel, viewers=viewers, layout="channel", port=port or None)
+        async with AsyncExitStack() as stack:
             try:
-                yield page
-            finally:
-                refreshing.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await refreshing
+                page = await stack.enter_async_context(live_page(self.env, preview))
+            except simcord.SetupError as error:
+                raise SettingsError(f"The demo cannot use port {port}: choose another with --port.") from error
+            yield page
 
     async def _start_bot(self) -> None:
         stack = AsyncExitStack()
@@ -152,11 +165,3 @@ class Demo:
         button: Any = importlib.import_module("tilestep.cogs.upscale").UpscaleButton
         view = discord.ui.View(timeout=None).add_item(button.for_message())
         await channel.send(GREETING, file=file, view=view)
-
-
-async def _keep_fresh(page: Any) -> None:
-    """Shows what happened without a click; skips a turn while somebody is clicking."""
-    while True:
-        await asyncio.sleep(REFRESH_S)
-        with contextlib.suppress(simcord.SetupError, TimeoutError):
-            await page.refresh()

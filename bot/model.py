@@ -50,6 +50,12 @@ class TextToImage:
         """The model that a picture asked for now would come from."""
         return self._current.loaded.model if self._current else None
 
+    @property
+    def size_px(self) -> tuple[int, int] | None:
+        """Width and height that the model was made for; None while there is none, or where it does not say."""
+        sizes = self._current.loaded.sizes if self._current else None
+        return (sizes.width_px, sizes.height_px) if sizes else None
+
     async def load(self, name: str, token: str | None = None) -> None:
         """Loads a model (folder, .safetensors file, Hugging Face id), and drops the one before.
 
@@ -79,8 +85,8 @@ class TextToImage:
     def plan(self, wish: ImageWish) -> ImageArguments:
         """What `generate` would make of it, and what of it has no effect. Raises ModelUnavailable."""
         loaded = self._held().loaded
-        size = (loaded.sizes.width_px, loaded.sizes.height_px) if loaded.sizes else ()
-        return image_arguments(loaded.pipe, loaded.model, wish, *size)
+        width_px, height_px = self.size_px or (None, None)
+        return image_arguments(loaded.pipe, loaded.model, wish, width_px, height_px, loaded.usual)
 
     async def generate(
         self,

@@ -6,6 +6,7 @@ Nothing here imports torch; a pipeline is only asked what it takes and what its 
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,28 @@ MOST_USUAL_STEPS = 25
 SIDE_MULTIPLE = 16
 DISTILLED_STEPS = {"schnell": 4, "turbo": 4, "lightning": 4, "hyper": 8, "lcm": 6}
 DISTILLED_GUIDANCE = 0.0
+
+
+@dataclass(frozen=True)
+class UsualArguments:
+    """What a model's maker recommends; None: nothing is said."""
+
+    steps: int | None = None
+    guidance: float | None = None
+
+
+def parse_usual(text: str) -> UsualArguments:
+    """From `generation_config.json`: num_inference_steps and guidance_scale. What makes no sense counts as not said."""
+    try:
+        entries = json.loads(text)
+    except ValueError:
+        return UsualArguments()
+    entries = entries if isinstance(entries, dict) else {}
+    steps, guidance = entries.get("num_inference_steps"), entries.get("guidance_scale")
+    return UsualArguments(
+        steps if type(steps) is int and steps > 0 else None,
+        float(guidance) if type(guidance) in (int, float) and guidance >= 0 else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -41,15 +64,24 @@ class ImageArguments:
 
 
 def image_arguments(
-    pipe: Any, model: str, wish: ImageWish, width_px: int | None = None, height_px: int | None = None
+    pipe: Any,
+    model: str,
+    wish: ImageWish,
+    width_px: int | None = None,
+    height_px: int | None = None,
+    usual: UsualArguments | None = None,
 ) -> ImageArguments:
     """What `pipe` is to be called with.
 
-    `model`: its name, which tells models of few steps. `width_px`, `height_px`: the size that it was made for.
+    `model`: its name, which tells models of few steps. `width_px`, `height_px`: the size that it was made for. `usual`:
+    what its maker says, which comes before all but the wish.
     """
     known = inspect.signature(type(pipe).__call__).parameters
     guidance: float | None
     steps, guidance = _defaults(known, model)
+    if usual is not None:
+        steps = usual.steps or steps
+        guidance = guidance if usual.guidance is None else usual.guidance
     steps = wish.steps or steps
     width_px, height_px = _side(wish.width_px or width_px), _side(wish.height_px or height_px)
     asked: dict[str, Any] = {"num_inference_steps": steps, "width": width_px, "height": height_px}

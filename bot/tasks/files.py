@@ -13,6 +13,7 @@ from typing import Any
 from tilestep.bot.tasks.errors import ModelError
 
 INDEX = "model_index.json"
+USUAL = "generation_config.json"
 WEIGHTS = re.compile(
     r"(?:diffusion_pytorch_model|model|pytorch_model)(?P<half>\.fp16)?(?:-\d+-of-\d+)?\.(?P<kind>safetensors|bin)"
 )
@@ -73,7 +74,7 @@ def choose_files(names: Iterable[str], components: Iterable[str], half: bool) ->
     by_folder: dict[str, list[str]] = {}
     for name in names:
         path = PurePosixPath(name)
-        if name == INDEX or (str(path.parent) in known and path.suffix in SMALL_FILES):
+        if name in (INDEX, USUAL) or (str(path.parent) in known and path.suffix in SMALL_FILES):
             small.append(name)
         elif str(path.parent) in known:
             by_folder.setdefault(str(path.parent), []).append(name)

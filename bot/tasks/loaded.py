@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tilestep.bot.gpu.memory import MemoryNeed
+from tilestep.bot.tasks.arguments import UsualArguments
 from tilestep.bot.tasks.memory import MemoryPlan, ModelSizes, estimate_need
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 class LoadedPipeline:
     """`pipe` is a diffusers pipeline whose weights lie where `plan` says.
 
-    `swapped`: text encoders whose weights wait in host memory. `cache`: what they answered lately. Dropping the
-    last reference frees everything.
+    `swapped`: text encoders whose weights wait in host memory. `cache`: what they answered lately. `usual`:
+    the steps and guidance that its maker recommends. Dropping the last reference frees everything.
     """
 
     pipe: Any
@@ -30,6 +31,7 @@ class LoadedPipeline:
     sizes: ModelSizes | None = None
     swapped: Mapping[nn.Module, HostWeights] = field(default_factory=dict)
     cache: EmbeddingCache | None = None
+    usual: UsualArguments = field(default_factory=UsualArguments)
 
     def need(self, width_px: int | None = None, height_px: int | None = None, images: int = 1) -> MemoryNeed:
         """What a request needs; estimated, as long as nobody has measured it. Without a plan nothing is known."""

@@ -17,8 +17,9 @@ from typing import Any
 
 from tilestep.bot.gpu.gate import RecordingGate, StepGate
 from tilestep.bot.gpu.memory import MemoryNeed
+from tilestep.bot.tasks.arguments import UsualArguments, parse_usual
 from tilestep.bot.tasks.errors import ModelError
-from tilestep.bot.tasks.files import INDEX, ChosenFiles, ModelIndex, WeightCount, choose_files, parse_index
+from tilestep.bot.tasks.files import INDEX, USUAL, ChosenFiles, ModelIndex, WeightCount, choose_files, parse_index
 from tilestep.bot.tasks.loaded import LoadedPipeline
 from tilestep.bot.tasks.memory import MemoryPlan, ModelSizes, plan_memory
 from tilestep.bot.tasks.roles import component_role
@@ -162,7 +163,8 @@ def _prepare(model: str, source: ModelSource, device: str, budget_bytes: int) ->
                 modules[name] = module
                 logger.info("Loaded %s of %s", name, model)
         variant = "fp16" if files.half - modules.keys() else None
-        return assemble(model, folder, modules, plan, sizes, device, gate, variant)
+        loaded = assemble(model, folder, modules, plan, sizes, device, gate, variant)
+        return replace(loaded, usual=read_usual(folder))
 
     return PreparedModel(model, plan, build)
 
@@ -179,6 +181,12 @@ def read_configs(folder: Path, components: Mapping[str, Any]) -> dict[str, dict[
     """The configuration of each component that has one."""
     paths = {name: folder / name / "config.json" for name in components}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.is_file()}
+
+
+def read_usual(folder: Path) -> UsualArguments:
+    """The steps and guidance that the model's maker recommends, if the folder says."""
+    path = folder / USUAL
+    return parse_usual(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else UsualArguments()
 
 
 __all__ = ["LoadedPipeline", "MemoryPlan", "PreparedModel", "load_text_to_image", "prepare_text_to_image"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tilestep.bot.tasks.errors import ModelError
-from tilestep.bot.tasks.files import INDEX, WeightCount, count_of_header, count_of_pickle, read_header
+from tilestep.bot.tasks.files import INDEX, USUAL, WeightCount, count_of_header, count_of_pickle, read_header
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class FolderSource:
 
     def names(self) -> list[str]:
         return [path.relative_to(self._folder).as_posix() for path in self._folder.glob("*/*")] + [
-            path.name for path in self._folder.glob(INDEX)
+            name for name in (INDEX, USUAL) if (self._folder / name).is_file()
         ]
 
     def count(self, name: str) -> WeightCount:

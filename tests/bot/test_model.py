@@ -17,7 +17,7 @@ from tilestep.bot.gpu import DoesNotFit, GpuScheduler, GpuSettings
 from tilestep.bot.gpu.device import Device
 from tilestep.bot.gpu.jobs import JobHandle
 from tilestep.bot.model import ModelState, TextToImage
-from tilestep.bot.tasks.arguments import ImageWish, image_arguments
+from tilestep.bot.tasks.arguments import ImageWish, UsualArguments, image_arguments, parse_usual
 from tilestep.bot.tasks.errors import ModelError
 
 FOX = {"prompt": "a red fox", "steps": 2}
@@ -197,6 +197,20 @@ def test_what_is_left_open_is_as_usual_for_the_model():
     assert (turbo.steps, turbo.guidance, turbo.ignored) == (4, 0.0, ("negative prompt",))
     odd = image_arguments(tiny_pipelines.pixart(), "pixart", ImageWish("fox", width_px=1000, height_px=1024))
     assert (odd.width_px, odd.height_px) == (992, 1024)
+
+
+def test_what_a_models_maker_recommends_comes_before_what_is_usual():
+    said = parse_usual('{"num_inference_steps": 12, "guidance_scale": 3}')
+    plan = image_arguments(tiny_pipelines.stable_diffusion(), "org/turbo", ImageWish("fox"), usual=said)
+    assert (plan.steps, plan.guidance) == (12, 3.0)
+    asked = ImageWish("fox", steps=2, guidance=0.0)
+    plan = image_arguments(tiny_pipelines.stable_diffusion(), "org/sd", asked, usual=said)
+    assert (plan.steps, plan.guidance) == (2, 0.0)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"num_inference_steps": "4", "guidance_scale": -1}', "no json"])
+def test_a_recommendation_that_makes_no_sense_counts_as_none(text):
+    assert parse_usual(text) == UsualArguments()
 
 
 def test_what_a_model_does_not_take_is_left_out_and_said():

@@ -119,6 +119,12 @@ async def test_sizes_are_offered_within_the_operators_bound(alone):
         assert [choice["value"] for choice in offered] == ["768x512", "768x768"]
 
 
+def test_sizes_are_offered_as_large_as_the_model_was_made_for():
+    assert usual_sizes((256, 256)) == ["256x256"]
+    assert max(usual_sizes((512, 512))) == "896x512"
+    assert "1024x1024" in usual_sizes((1024, 1024))
+
+
 def test_sizes_are_understood_as_people_write_them():
     assert parse_size("768 x 512") == parse_size("768×512") == (768, 512)
     assert parse_size(None) == (None, None)
