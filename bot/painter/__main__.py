@@ -65,7 +65,12 @@ def train_vae(args: argparse.Namespace) -> None:
 
 
 def make_latents(args: argparse.Namespace) -> None:
-    encode_drawings(trained_vae(args.out), args.latents, args.out / LATENTS_FILE)
+    """Those of an earlier state of the VAE are made anew."""
+    path, vae = args.out / LATENTS_FILE, trained_vae(args.out)
+    done = path.with_suffix(".done")
+    if done.exists() and done.stat().st_mtime < (args.out / "vae.pt").stat().st_mtime:
+        done.unlink()
+    encode_drawings(vae, args.latents, path)
 
 
 def train_unet(args: argparse.Namespace) -> None:
