@@ -36,14 +36,15 @@ log = logging.getLogger(__name__)
 SETTLE_S = 120.0
 TOPIC = "A Discord in this computer's memory. Nothing leaves it, and it is gone with Ctrl-C."
 GREETING = (
-    "**Tilestep demo.** This is the real bot in a Discord that lives in memory. Try\n"
-    "- **Upscale 2x** under the picture, and again under its result\n"
-    "- `/upscale` with a picture of your own\n"
-    "- a picture's Apps menu: **Upscale**\n"
-    "- `/imagine` and `/queue`\n"
-    "- `/tilestep limits` as Ada, who manages this server; Ben is an ordinary member. Let both upscale at once: each "
-    "gets half of the machine."
+    "**This is the real bot, in a Discord that lives in memory.** Things to try:\n"
+    "- press **Upscale 2x** under the picture below, and again under its result\n"
+    "- type `/upscale` and choose a picture of your own, and while it runs `/queue`\n"
+    "- type `/imagine` for a new picture\n"
+    "- type `/tilestep limits`: Ada manages this server\n"
+    "- become Ben (*Viewing as*, above) and upscale too: each of you gets half of the machine\n"
+    "- reply `Apps > Upscale` to any picture, for the menu of that name, which this page lacks"
 )
+SAMPLE = "A lighthouse at dusk, 480 x 320."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +76,7 @@ async def _serve(args: argparse.Namespace) -> None:
 
 def demo_settings(data_dir: Path) -> Settings:
     """The operator's own, and the small picture model that is shipped where TILESTEP_MODEL names none."""
-    settings = load_settings(None, data_dir=data_dir, sync_commands="global", progress_seconds=1)
+    settings = load_settings(None, data_dir=data_dir, sync_commands="global", progress_seconds=2)
     if settings.model is None and (WEIGHTS / "model_index.json").is_file():
         settings = settings.model_copy(update={"model": str(WEIGHTS)})
     return settings
@@ -160,8 +161,9 @@ class Demo:
     async def _greet(self) -> None:
         channel = self.bot.get_channel(self.channel.id)
         assert isinstance(channel, discord.TextChannel)
+        await channel.send(GREETING)
         drawn = io.BytesIO(await asyncio.to_thread(sample_picture))
-        file = discord.File(drawn, "sample.png", description="A lighthouse at dusk")
+        file = discord.File(drawn, "sample.png", description=SAMPLE)
         button: Any = importlib.import_module("tilestep.cogs.upscale").UpscaleButton
         view = discord.ui.View(timeout=None).add_item(button.for_message())
-        await channel.send(GREETING, file=file, view=view)
+        await channel.send(SAMPLE, file=file, view=view)

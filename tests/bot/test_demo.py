@@ -47,16 +47,17 @@ async def upscaled(demo, member, message):
 
 
 async def test_the_channel_greets_with_a_picture_a_button_and_words(demo):
-    greeting = demo.channel.last_message
-    assert "/upscale" in greeting.content
-    assert button(greeting, "up").label == "Upscale 2x"
-    assert greeting.attachments[0].filename == "sample.png"
+    greeting, sample = demo.channel.history()
+    for word in ("/upscale", "/imagine", "/tilestep limits", "Apps", "Ben"):
+        assert word in greeting.content
+    assert button(sample, "up").label == "Upscale 2x"
+    assert sample.attachments[0].filename == "sample.png"
 
 
 async def test_a_click_makes_the_picture_twice_as_large_also_after_a_restart(demo):
-    greeting = demo.channel.last_message
+    sample = demo.channel.last_message
     await demo.restart()
-    result = await upscaled(demo, demo.ben, greeting)
+    result = await upscaled(demo, demo.ben, sample)
     picture = Image.open(io.BytesIO(await result.attachments[0].read()))
     assert picture.size == (960, 640)
     assert not button(result, "up").disabled
@@ -69,4 +70,4 @@ async def test_the_page_shows_the_channel(demo):
         async with session.get(page.url) as answer:
             assert answer.status == 200
         seen = await page.snapshot()
-        assert "Tilestep demo" in str(seen["messages"])
+        assert "Upscale 2x" in str(seen["messages"])
