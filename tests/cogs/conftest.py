@@ -81,6 +81,30 @@ async def world(town):
     assert not errors
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def art_town(tmp_path_factory, checkpoint, image_model):
+    """The same, with a model for new pictures; its operator allows no more than 4x."""
+    from discord_world import Town, World
+
+    folder = tmp_path_factory.mktemp("art")
+    async with Town(make_settings(folder, checkpoint, model=str(image_model), max_scale=4)) as town:
+        await World(town).model_loaded()
+        yield town
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def gallery(art_town):
+    """A server for all tests of limits, in which nothing that is accepted is begun."""
+    from discord_world import Gallery
+
+    world = Gallery(art_town)
+    await world.hang_up_a_picture()
+    art_town.runtime.gpu.pause()
+    yield world
+    await world.fresh()
+    art_town.runtime.gpu.resume()
+
+
 @pytest.fixture
 def alone(settings):
     """Makes a server with a bot of its own, for settings of its own."""
@@ -97,5 +121,5 @@ def alone(settings):
 def pytest_collection_modifyitems(items):
     """What shares the bot shares its event loop."""
     for item in items:
-        if "town" in getattr(item, "fixturenames", ()):
+        if {"town", "art_town"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)

@@ -210,6 +210,31 @@ class World:
         return "\n".join(message.content for message in shown)
 
 
+class Gallery(World):
+    """With a picture of Alice's that the bot drew. She has used more than 100 GPU seconds today, and is a painter."""
+
+    async def hang_up_a_picture(self):
+        self.painters = self.guild.create_role("Painters")
+        await self.give_role(self.alice, self.painters)
+        options = {"prompt": "a red fox", "steps": 2, "seed": 7, "size": "128x96"}
+        await self.alice.slash(self.channel, "imagine", **options)
+        await self.done()
+        self.drawn = self.channel.last_message
+        (job,) = await self.jobs()
+        await self.runtime.jobs.charge(job.id, 100_000)
+
+    async def fresh(self):
+        """Nothing is under way, nobody is blocked, every limit is at its default."""
+        service, guilds = self.runtime.service, self.runtime.guilds
+        service.resume()
+        jobs = await self.runtime.jobs.open_jobs(guild_id=self.guild.id)
+        await asyncio.gather(*(service.cancel(job.id, Actor(job.requester_id)) for job in jobs))
+        self.runtime.gpu.pause()
+        self.used_s = await guilds.gpu_seconds_today(self.guild.id, self.alice.id)
+        await guilds.unblock(self.guild.id, self.alice.id, by=self.admin.id)
+        await guilds.reset(self.guild.id, by=self.admin.id)
+
+
 def buttons(message):
     """Custom id by label, of a real message or of an ephemeral one."""
     rows = message.components
