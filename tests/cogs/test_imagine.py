@@ -1,17 +1,21 @@
 """/imagine and what hangs under its pictures, with a tiny model."""
 
 import pytest
-from discord_world import buttons
+import pytest_asyncio
+from discord_world import World, buttons
 
 from tilestep.cogs.imagine import parse_size, usual_sizes
 from tilestep.upscaler.errors import OptionError
 
 
-@pytest.fixture
-async def studio(alone, image_model):
-    async with alone(model=str(image_model)) as world:
-        await world.model_loaded()
-        yield world
+@pytest_asyncio.fixture(loop_scope="session")
+async def studio(art_town):
+    """A server of the test's own, with a bot that has a model."""
+    art_town.runtime.gpu.resume()
+    world = World(art_town)
+    yield world
+    await world.cancel_everything()
+    assert not world.env.errors
 
 
 async def imagine(world, prompt="a red fox", **options):
