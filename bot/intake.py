@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from tilestep import __version__
@@ -203,7 +204,7 @@ def recipe_of(options: ImagineOptions, model: str | None) -> dict[str, Any]:
     return {
         "prompt": options.prompt,
         "negative_prompt": options.negative_prompt,
-        "model": model,
+        "model": public_name(model),
         "width_px": options.width_px,
         "height_px": options.height_px,
         "steps": options.steps,
@@ -211,6 +212,17 @@ def recipe_of(options: ImagineOptions, model: str | None) -> dict[str, Any]:
         "seed": options.seed,
         "tilestep": __version__,
     }
+
+
+def public_name(model: str | None) -> str | None:
+    """A Hugging Face id as it is; of a path the last two parts, since where an operator's files lie is nobody's business.
+
+    Members read it under pictures and in their files.
+    """
+    if model is None:
+        return None
+    path = Path(model)
+    return "/".join([part for part in path.parts if part != path.anchor][-2:])
 
 
 def ignored(plan: ImageArguments) -> str:

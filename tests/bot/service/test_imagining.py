@@ -32,7 +32,7 @@ async def imagined(bot, request):
     return await bot.service.wait((await bot.service.imagine(request)).id)
 
 
-async def test_pictures_a_grid_and_the_recipe_of_each(painter, model_folder):
+async def test_pictures_a_grid_and_the_recipe_of_each(painter):
     job = await imagined(painter, image_wish("a lighthouse", count=3, seed=5, guidance=4.0))
     [post] = painter.letters.of(job.id)
     assert (job.state, job.attempts) == ("delivered", 1)
@@ -41,7 +41,7 @@ async def test_pictures_a_grid_and_the_recipe_of_each(painter, model_folder):
     assert sizes == [(64, 64), (32, 32), (32, 32), (32, 32)]
     recipes = [await read_recipe(painter.files.path(job.id, file.name)) for file in job.result[1:]]
     assert [recipe["seed"] for recipe in recipes] == [5, 6, 7]
-    assert {recipe["model"] for recipe in recipes} == {model_folder} == {job.recipe["model"]}
+    assert {recipe["model"] for recipe in recipes} == {job.recipe["model"]} == {"model0/lighthouses"}
     assert (job.recipe["prompt"], job.recipe["steps"], job.recipe["guidance"]) == ("a lighthouse", 2, 4.0)
     assert await painter.guilds.gpu_seconds_today(GUILD, MEMBER) == pytest.approx(job.gpu_ms / 1000)
 
