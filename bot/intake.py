@@ -215,9 +215,9 @@ def recipe_of(options: ImagineOptions, model: str | None) -> dict[str, Any]:
 
 
 def public_name(model: str | None) -> str | None:
-    """A Hugging Face id as it is; of a path the last two parts, since where an operator's files lie is nobody's business.
+    """What members read under pictures and in their files: a Hugging Face id, or the last two parts of a path.
 
-    Members read it under pictures and in their files.
+    The rest of it would tell where the operator's files lie.
     """
     if model is None:
         return None

@@ -6,13 +6,15 @@ import random
 import pytest
 import torch
 
+from tilestep.bot.painter import WEIGHTS
 from tilestep.bot.painter.classifier import SceneClassifier, any_scene, classifier_loss, indices, see, small, varied
 from tilestep.bot.painter.counting import Share, count, table, weakest
 from tilestep.bot.painter.drawing import draw
-from tilestep.bot.painter.judge import orders
+from tilestep.bot.painter.judge import MEMORY_BYTES, make_judge, make_pictures, orders
 from tilestep.bot.painter.loop import StageSettings, StageTrainer
 from tilestep.bot.painter.scenes import Scene
 from tilestep.bot.painter.sheet import CAPTION_PX, sheet
+from tilestep.bot.tasks.loading import load_text_to_image
 
 HOUSE, BOAT = Scene("house", "red", "meadow"), Scene("boat", "blue", "lake")
 
@@ -73,3 +75,15 @@ def test_every_held_out_combination_is_asked_for_once_a_seed():
 def test_a_sheet_shows_pictures_over_their_captions():
     whole = sheet([draw(HOUSE, 0, 64)] * 3, ["a red house"] * 3, columns=2)
     assert whole.size == (2 * 64, 2 * (64 + CAPTION_PX))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (WEIGHTS / "model_index.json").exists(), reason="no weights are shipped")
+def test_what_was_held_out_of_training_comes_out_right(tmp_path):
+    loaded = load_text_to_image(WEIGHTS, "cpu", MEMORY_BYTES)
+    judge = make_judge(tmp_path, loaded.pipe.vae)
+    wanted = orders(seeds=3, limit=40)
+    seen = see(judge, make_pictures(loaded, wanted, None, None, 8))
+    together = count([order.scene for order in wanted], seen)[0]
+    assert together.share >= 0.8
+    assert together.shuffled <= 0.1 * together.total
