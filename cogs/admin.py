@@ -1,6 +1,8 @@
 """/tilestep: help and privacy for everybody, limits and blocks for a server's admins, the rest for the operator.
 
-Discord can hide whole command groups only, and this one has commands for everybody: so each handler asks for its right.
+Discord can hide whole command groups only, and help, privacy and forget-me are for everybody: so the group is visible,
+the descriptions say whom a command is for, and each handler asks for the right. A group of its own for admins would be
+hidden from members, and would part what is looked for in one place.
 """
 
 from __future__ import annotations
@@ -81,9 +83,9 @@ class AdminCog(TilestepCog, name="TilestepAdmin"):
     async def _show(self, interaction: Interaction, setting: str | None) -> None:
         limits = await self.runtime.guilds.limits(interaction.guild_id)
         if setting:
-            await answer(interaction, pages.one_limit(limits, changes.known(setting)))
+            await answer(interaction, pages.one_limit(limits, changes.known(setting), self.runtime.settings))
         else:
-            await interaction.edit_original_response(**list_page(limits))
+            await interaction.edit_original_response(**list_page(limits, self.runtime.settings))
 
     @group.command(name="block", description="Keep a member from using this bot here (Manage Server)")
     @app_commands.describe(member="Whose jobs are cancelled and who gets no new ones")
@@ -92,9 +94,9 @@ class AdminCog(TilestepCog, name="TilestepAdmin"):
         async with answering(interaction):
             await think(interaction)
             guild_id = changes.admin_guild_id(interaction)
-            await self.runtime.guilds.block(guild_id, member.id, by=interaction.user.id)
+            changed = await self.runtime.guilds.block(guild_id, member.id, by=interaction.user.id)
             await self.runtime.service.member_blocked(guild_id, member.id)
-            await answer(interaction, words.blocked(member.id))
+            await answer(interaction, words.blocked(member.id, changed))
 
     @group.command(name="unblock", description="Let a member use this bot here again (Manage Server)")
     @app_commands.describe(member="Who was blocked")

@@ -11,7 +11,7 @@ from tilestep.bot.errors import NoSuchJob, Refused
 from tilestep.bot.jobs import Job
 from tilestep.bot.requests import ImagineOptions
 from tilestep.cogs import start, words
-from tilestep.cogs.context import Interaction, answering, ask, think
+from tilestep.cogs.context import Interaction, answering, ask, is_age_restricted, think
 from tilestep.cogs.controls import Control, is_ephemeral, job_here, template
 from tilestep.upscaler.errors import OptionError
 
@@ -88,7 +88,10 @@ async def _job(interaction: Interaction, job_id: str) -> Job:
     """The job of this message. Raises NoSuchJob, and Refused where /imagine is not loaded."""
     if interaction.client.get_cog(COG) is None:
         raise Refused("off", words.IMAGINE_OFF)
-    return await job_here(interaction, job_id)
+    job = await job_here(interaction, job_id)
+    if job.age_restricted and interaction.guild_id and not is_age_restricted(interaction.channel):
+        raise Refused("age_restricted", words.WAS_RESTRICTED)
+    return job
 
 
 def _imagined(job: Job) -> ImagineOptions:

@@ -9,6 +9,7 @@ from tilestep.bot.errors import Refused
 from tilestep.bot.guild_limits import GuildLimits
 from tilestep.bot.limit_fields import FIELDS
 from tilestep.bot.progress import as_code
+from tilestep.bot.settings import Settings
 from tilestep.cogs import words
 from tilestep.cogs.context import Interaction, runtime_of
 from tilestep.upscaler.errors import OptionError
@@ -31,7 +32,9 @@ async def change(interaction: Interaction, changes: Mapping[str, Any]) -> str:
     guild_id = admin_guild_id(interaction)
     runtime = runtime_of(interaction)
     limits = await runtime.guilds.set_limits(guild_id, changes, by=interaction.user.id)
-    return await _told(interaction, guild_id, [f"{label(name)}: {shown(limits, name)}." for name in changes])
+    return await _told(
+        interaction, guild_id, [f"{label(name)}: {shown(limits, name, runtime.settings)}." for name in changes]
+    )
 
 
 async def reset(interaction: Interaction, name: str | None = None) -> str:
@@ -60,10 +63,13 @@ def label(name: str) -> str:
     return FIELDS[name].label
 
 
-def shown(limits: GuildLimits, name: str) -> str:
-    """Its value with the unit: '17 megapixels'."""
+def shown(limits: GuildLimits, name: str, settings: Settings | None = None) -> str:
+    """Its value with the unit: '17 megapixels'; with `settings` also the operator's lower one, which holds then."""
     field = FIELDS[name]
-    return f"{field.show(getattr(limits, name))} {field.unit}".strip()
+    text = f"{field.show(getattr(limits, name))} {field.unit}".strip()
+    if settings is None or getattr(capped := limits.capped(settings), name) == getattr(limits, name):
+        return text
+    return f"{text} (the bot's operator allows {field.show(getattr(capped, name))})"
 
 
 async def _told(interaction: Interaction, guild_id: int, lines: list[str]) -> str:

@@ -85,14 +85,14 @@ def recipe(values: Mapping[str, Any]) -> str:
     return clip("\n".join(part for part in parts if part))
 
 
-def limits_list(limits: GuildLimits) -> str:
+def limits_list(limits: GuildLimits, settings: Settings) -> str:
     """Every limit with its value, a line each."""
-    return clip("\n".join(f"{label(name)}: **{clip(shown(limits, name), 300)}**" for name in FIELDS), 4000)
+    return clip("\n".join(f"{label(name)}: **{clip(shown(limits, name, settings), 300)}**" for name in FIELDS), 4000)
 
 
-def one_limit(limits: GuildLimits, name: str) -> str:
+def one_limit(limits: GuildLimits, name: str, settings: Settings) -> str:
     """A limit's value and default."""
-    now, usual = shown(limits, name), shown(GuildLimits(), name)
+    now, usual = shown(limits, name, settings), shown(GuildLimits(), name, settings)
     return clip(f"{label(name)}: **{now}**" + (" (the default)" if now == usual else f"; by default {usual}"))
 
 
@@ -132,9 +132,13 @@ def model(state: ModelState, serving: str | None) -> str:
     return clip(f"Pictures come from {name}." + (f" The last change failed: {state.error}" if state.error else ""))
 
 
-def queue(view: QueueView, most_jobs: int) -> str:
-    """`/queue`: my jobs, then what I have used, then how busy it is."""
-    jobs = [f"{number}. {title(queued.job)}: {_standing(queued)}" for number, queued in enumerate(view.jobs, start=1)]
+def queue(view: QueueView, most_jobs: int, age_restricted: bool = False) -> str:
+    """`/queue`: my jobs, then what I have used, then how busy it is. `age_restricted`: it is read in such a channel."""
+    titles = [title(queued.job, bare=queued.job.age_restricted and not age_restricted) for queued in view.jobs]
+    jobs = [
+        f"{number}. {text}: {_standing(queued)}"
+        for number, (text, queued) in enumerate(zip(titles, view.jobs, strict=True), start=1)
+    ]
     lines = jobs[:most_jobs] or ["You have no jobs under way."]
     if len(jobs) > most_jobs:
         lines.append(f"… and {len(jobs) - most_jobs} more.")

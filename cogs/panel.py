@@ -21,6 +21,7 @@ import discord
 from tilestep.bot.errors import NoSuchJob
 from tilestep.bot.guild_limits import GuildLimits
 from tilestep.bot.limit_fields import FIELDS
+from tilestep.bot.settings import Settings
 from tilestep.cogs import changes, pages, words
 from tilestep.cogs.context import Interaction, answering, ask, runtime_of
 from tilestep.cogs.controls import Control, template
@@ -52,7 +53,8 @@ class PanelControl(Control, template=template("limits")):
 
     async def _next(self, interaction: Interaction, what: str, name: str) -> Page:
         if what == "menu" and self.values:
-            return one_page(await _limits(interaction), changes.known(str(self.values[0])))
+            name = changes.known(str(self.values[0]))
+            return one_page(await _limits(interaction), name, runtime_of(interaction).settings)
         if what == "set":
             return await _list(interaction, await self._set(interaction, changes.known(name)))
         if what == "reset":
@@ -95,9 +97,9 @@ class ValueModal(discord.ui.Modal):
             await interaction.edit_original_response(**await _list(interaction, said))
 
 
-def list_page(limits: GuildLimits, said: str = "") -> Page:
+def list_page(limits: GuildLimits, settings: Settings, said: str = "") -> Page:
     """All limits with their values. `said`: what has just been changed."""
-    embed = discord.Embed(title=words.LIMITS_TITLE, description=pages.limits_list(limits))
+    embed = discord.Embed(title=words.LIMITS_TITLE, description=pages.limits_list(limits, settings))
     embed.set_footer(text=words.LIMITS_FOOTER)
     menu: discord.ui.Select[Any] = discord.ui.Select(
         custom_id=custom_id("limits", "menu"), placeholder=words.LIMITS_HINT
@@ -110,9 +112,9 @@ def list_page(limits: GuildLimits, said: str = "") -> Page:
     return {"content": said or None, "embed": embed, "view": still(menu, reset)}
 
 
-def one_page(limits: GuildLimits, name: str) -> Page:
+def one_page(limits: GuildLimits, name: str, settings: Settings) -> Page:
     """One limit: what it is now, what it would be by default, and the way to change it."""
-    embed = discord.Embed(title=changes.label(name), description=pages.one_limit(limits, name))
+    embed = discord.Embed(title=changes.label(name), description=pages.one_limit(limits, name, settings))
     items = [_chooser(limits, name)]
     items.append(control("limits", "reset", name, label="Reset"))
     items.append(control("limits", "back", label="Back"))
@@ -169,4 +171,4 @@ async def _limits(interaction: Interaction) -> GuildLimits:
 
 
 async def _list(interaction: Interaction, said: str = "") -> Page:
-    return list_page(await _limits(interaction), said)
+    return list_page(await _limits(interaction), runtime_of(interaction).settings, said)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import discord
 
 from tilestep.cogs import pages, words
-from tilestep.cogs.context import Interaction, actor_of, runtime_of
+from tilestep.cogs.context import Interaction, actor_of, is_age_restricted, runtime_of
 from tilestep.cogs.controls import Control, template
 from tilestep.cogs.views import control, still
 
@@ -38,6 +38,7 @@ async def show_queue(interaction: Interaction) -> None:
         control("queue", job.id, label=f"Cancel {number}", row=number // A_ROW)
         for number, job in enumerate(jobs, start=1)
     ]
-    embed = discord.Embed(title=words.QUEUE_TITLE, description=pages.queue(queue, MOST_JOBS))
+    text = pages.queue(queue, MOST_JOBS, is_age_restricted(interaction.channel))
+    embed = discord.Embed(title=words.QUEUE_TITLE, description=text)
     view = still(control("queue", REFRESH, label="Refresh", row=0), *buttons)
     await interaction.edit_original_response(content=None, embed=embed, view=view)

@@ -34,6 +34,7 @@ NOT_MINE = (
     "That message is not mine, and reading what others post takes a special permission from Discord (Message Content) "
     "that I do without. Right-click (or hold) the message instead, and choose **Apps > Upscale**."
 )
+WAS_RESTRICTED = "This picture was made while the channel was age-restricted: use it in a channel that is."
 NO_PICTURE = "That message has no picture that I can read: PNG, JPEG, WebP or TIFF, as an attachment."
 PICTURE_GONE = (
     "The picture is gone: it is no longer kept, and the message has lost it. Attach it to the command instead."
@@ -48,7 +49,7 @@ DELETED = "Deleted."
 NO_RECIPE = "No recipe is kept for this picture."
 SURE_FORGET = (
     "This erases your jobs, prompts and kept pictures, in all servers, and cancels what you have under way. What was "
-    "posted in channels stays there: use *Delete* under it first, while I still know that it is yours."
+    "posted in channels stays there: *Delete* under it takes it away."
 )
 FORGOTTEN = (
     "Done: your jobs, prompts and pictures are erased. What is left is how much computing time you have used today, "
@@ -99,12 +100,14 @@ def no_upscale(why: str) -> str:
     return clip(f"{UPSCALE_LABEL}: {why[:1].lower()}{why[1:].rstrip('.')}", LABEL_CHARACTERS)
 
 
-def title(job: Job) -> str:
-    """A job in a few words: 'Upscale 2x of `photo.png`'."""
+def title(job: Job, bare: bool = False) -> str:
+    """A job in a few words: 'Upscale 2x of `photo.png`'. `bare`: without anything that somebody wrote."""
     options = job.options
     if isinstance(options, UpscaleOptions):
-        name = f" of {as_code(job.source_filename, SHORT)}" if job.source_filename else ""
+        name = f" of {as_code(job.source_filename, SHORT)}" if job.source_filename and not bare else ""
         return f"Upscale {options.scale}x{name}"
+    if bare:
+        return "Imagine, in an age-restricted channel"
     count = f"{options.count} pictures of " if options.count > 1 else ""
     return f"Imagine {count}{as_code(options.prompt, SHORT)}"
 
@@ -144,8 +147,10 @@ def cancelled_by_limits(count: int) -> str:
     return f"{jobs} over it and cancelled; whoever asked was told."
 
 
-def blocked(member_id: int) -> str:
+def blocked(member_id: int, changed: bool) -> str:
     """After `/tilestep block`."""
+    if not changed:
+        return f"<@{member_id}> was blocked already."
     return f"<@{member_id}> is blocked here: no new jobs, and those under way are cancelled."
 
 
