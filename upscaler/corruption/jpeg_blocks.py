@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -50,6 +51,20 @@ class Windows:
         textured = np.flatnonzero(np.ptp(self.luma, axis=(1, 2)) >= LEAST_RANGE)
         kept = textured[_evenly(len(textured), limit)]
         return Windows(self.luma[kept], self.unfit[kept])
+
+    def usable(self, most_clipped: int) -> NDArray[np.bool_]:
+        """Which blocks `blocks` would not leave out, (64 phases, n)."""
+        changes = [_sums(np.diff(self.luma, axis=axis) != 0, axis=3 - axis) > 0 for axis in (2, 1)]
+        cells = [_sums(changed, axis, BLOCK_PX - 1) for changed, axis in zip(changes, (2, 1), strict=True)]
+        fits = (np.maximum(*cells) > MOST_CELL_BORDERS) & (_sums(_sums(self.unfit, 1), 2) <= most_clipped)
+        return fits.reshape(len(self.luma), PHASES).T
+
+    def coefficients(self) -> NDArray[np.float32]:
+        """`coefficients` of the blocks of every phase, (64 phases, 64 frequencies, n)."""
+        centred = self.luma - np.float32(_MIDDLE_GREY)
+        across = np.ascontiguousarray((centred @ _every_phase()).transpose(0, 2, 1))
+        both = (across @ _every_phase()).reshape(-1, *[BLOCK_PX] * 4)
+        return both.transpose(3, 1, 4, 2, 0).reshape(PHASES, BLOCK_PIXELS, -1)
 
 
 def _has_detail(blocks: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -97,10 +112,31 @@ def coefficients(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @cache
 def _dct_matrix() -> NDArray[np.float32]:
+    return np.kron(_basis(), _basis()).T.astype(np.float32)
+
+
+def _basis() -> NDArray[np.float64]:
+    """JPEG's DCT of 8 values, (frequencies, places)."""
     n = np.arange(BLOCK_PX)
     basis = np.cos((2 * n[None, :] + 1) * n[:, None] * np.pi / (2 * BLOCK_PX)) / 2
     basis[0] = np.sqrt(1 / BLOCK_PX)
-    return np.kron(basis, basis).T.astype(np.float32)
+    return basis
+
+
+@cache
+def _every_phase() -> NDArray[np.float32]:
+    """The DCT of a window's 15 values from each of 8 starts on, (15, 8 starts * 8 frequencies)."""
+    matrix = np.zeros((WINDOW_PX, BLOCK_PX, BLOCK_PX))
+    for start in range(BLOCK_PX):
+        matrix[start : start + BLOCK_PX, start] = _basis().T
+    return matrix.reshape(WINDOW_PX, -1).astype(np.float32)
+
+
+def _sums(values: NDArray[Any], axis: int, length: int = BLOCK_PX) -> NDArray[np.int64]:
+    """Sums of `length` values in a row along an axis, from every start."""
+    totals = np.insert(values.cumsum(axis, dtype=np.int64), 0, 0, axis)
+    count = values.shape[axis] - length + 1
+    return totals.take(range(length, length + count), axis) - totals.take(range(count), axis)
 
 
 def _evenly(count: int, limit: int) -> NDArray[np.intp]:
