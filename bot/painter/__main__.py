@@ -2,6 +2,7 @@
 
 python -m tilestep.bot.painter --out runs/painter --stages vae --minutes 40
 python -m tilestep.bot.painter --out runs/painter --stages latents unet --minutes 120
+python -m tilestep.bot.painter --out runs/painter --stages decoder --minutes 30
 python -m tilestep.bot.painter --out runs/painter --stages save
 """
 
@@ -19,6 +20,7 @@ from tilestep.bot.painter.stages import (
     CaptionedLatents,
     DenoisingLoss,
     TextAndUnet,
+    decoder_loss,
     drawing_batches,
     encode_drawings,
     vae_loss,
@@ -33,9 +35,10 @@ from tilestep.bot.painter.state import (
 )
 from tilestep.upscaler.errors import TilestepError
 
-STAGES = ("vae", "latents", "unet", "save")
+STAGES = ("vae", "latents", "decoder", "unet", "save")
 VAE_BATCH, UNET_BATCH = 8, 32
 LATENTS = 16_000
+DECODER_FROM = 100_000  # drawings that the VAE has not seen
 
 
 def main() -> None:
@@ -73,6 +76,14 @@ def make_latents(args: argparse.Namespace) -> None:
     encode_drawings(vae, args.latents, path)
 
 
+def train_decoder(args: argparse.Namespace) -> None:
+    """Goes on with the decoder alone; what the denoiser has learnt stays right."""
+    vae = trained_vae(args.out).train()
+    vae.decoder.requires_grad_(True)
+    trainer = StageTrainer("decoder", vae, _settings(args, rate=1.5e-3))
+    trainer.run(decoder_loss, lambda step: drawing_batches(DECODER_FROM + step, VAE_BATCH, CROP_PX))
+
+
 def train_unet(args: argparse.Namespace) -> None:
     found, tokenizer = latents(args.out), parts.make_tokenizer()
     model = TextAndUnet(parts.make_text_encoder(tokenizer), parts.make_unet())
@@ -89,7 +100,13 @@ def _settings(args: argparse.Namespace, rate: float) -> StageSettings:
     return StageSettings(args.out, args.minutes, args.steps, rate, args.resume)
 
 
-RUN = {"vae": train_vae, "latents": make_latents, "unet": train_unet, "save": save_pipeline}
+RUN = {
+    "vae": train_vae,
+    "latents": make_latents,
+    "decoder": train_decoder,
+    "unet": train_unet,
+    "save": save_pipeline,
+}
 
 if __name__ == "__main__":
     main()

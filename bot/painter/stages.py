@@ -66,13 +66,26 @@ def drawing_batches(start_step: int, batch_size: int, crop_px: int | None, worke
 
 
 def vae_loss(vae: Any, pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Absolute error of pixels and of their differences, and a little divergence so that latents stay near N(0, 1)."""
+    """Of the decoder, and a little divergence so that latents stay near N(0, 1)."""
     posterior = vae.encode(pictures).latent_dist
+    divergence = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
+    loss: Tensor = _decoder_loss(vae, posterior, pictures, generator) + KL_WEIGHT * divergence
+    return loss
+
+
+def decoder_loss(vae: Any, pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Leaves the encoder alone, so that a denoiser of its latents stays right."""
+    with torch.no_grad():
+        posterior = vae.encode(pictures).latent_dist
+    return _decoder_loss(vae, posterior, pictures, generator)
+
+
+def _decoder_loss(vae: Any, posterior: Any, pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Absolute error of pixels and of their differences."""
     noise = torch.randn(posterior.mean.shape, generator=generator)
     rebuilt = vae.decode(posterior.mean + posterior.std * noise).sample
     edges = sum((rebuilt.diff(dim=axis) - pictures.diff(dim=axis)).abs().mean() for axis in (2, 3))
-    divergence = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
-    loss: Tensor = (rebuilt - pictures).abs().mean() + EDGE_WEIGHT * edges + KL_WEIGHT * divergence
+    loss: Tensor = (rebuilt - pictures).abs().mean() + EDGE_WEIGHT * edges
     return loss
 
 

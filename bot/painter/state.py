@@ -25,7 +25,10 @@ class NotTrained(TilestepError):  # noqa: N818
 def trained_vae(out: Path) -> Any:
     """The VAE of the run in `out`, float32, ready to use. Raises NotTrained."""
     vae = parts.make_vae().eval().requires_grad_(False)
-    vae.load_state_dict(_average(out / "vae.pt"))
+    path, finer = out / "vae.pt", out / "decoder.pt"
+    if finer.exists() and finer.stat().st_mtime > _existing(path).stat().st_mtime:
+        path = finer
+    vae.load_state_dict(_average(path))
     return vae
 
 
