@@ -159,7 +159,7 @@ class TestRefusals:
             if progress.tiles_done > 2:
                 raise KeyboardInterrupt
 
-        source = saved(tmp_path, "x.png", smooth(120, 120))
+        source = saved(tmp_path, "x.png", smooth(420, 420))
         with pytest.raises(KeyboardInterrupt):
             upscale_file(source, tmp_path / "y.png", model, QUICK, interrupt)
         assert [file.name for file in tmp_path.iterdir()] == ["x.png"]

@@ -93,13 +93,13 @@ def run(args: argparse.Namespace) -> int:
 def _prepare(args: argparse.Namespace) -> tuple[LoadedModel, UpscaleOptions]:
     """Loads the model: from here on PyTorch is there."""
     from tilestep.upscaler.cli.device import choose_device
-    from tilestep.upscaler.cli.heap import keep_large_arrays_apart
+    from tilestep.upscaler.cli.heap import keep_activations_at_hand
     from tilestep.upscaler.engine import EngineLimits
     from tilestep.upscaler.images.probe import ReadLimits
     from tilestep.upscaler.model.checkpoint import load_model
     from tilestep.upscaler.upscale import UpscaleOptions
 
-    keep_large_arrays_apart()
+    keep_activations_at_hand()
     model = load_model(args.checkpoint, choose_device(args.device))
     _check_memory(model, args.max_memory)
     return model, UpscaleOptions(

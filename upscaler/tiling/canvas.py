@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tilestep.upscaler.tiling.blend import Weights, axis_weights
 from tilestep.upscaler.tiling.fixed import MIDDLE, STEPS_PER_UNIT, FixedPixels
+from tilestep.upscaler.tiling.pages import on_own_pages
 from tilestep.upscaler.tiling.plan import Span, Tile, TilePlan
 from tilestep.upscaler.tiling.rows import BAND_ROWS, FinishedRows, RowSink
 
@@ -31,11 +32,18 @@ class _Block:
 
 @dataclass
 class _Strip:
-    """One row of tiles from output row `top` on, and the share of each row."""
+    """One row of tiles from output row `top` on, and the share of each row; `room` (tiles, rows, columns, channels)."""
 
     top: int
     weights: Weights
+    room: FixedPixels
     blocks: dict[int, _Block] = field(default_factory=dict)
+
+    def add(self, column: int, left: int, weights: Weights, pixels: FixedPixels) -> None:
+        """Keeps a copy of what a tile writes."""
+        mine = self.room[column, :, : len(weights)]
+        mine[:] = pixels
+        self.blocks[column] = _Block(left, weights, mine)
 
     def add_to(self, band: NDArray[np.float32], start: int) -> None:
         """Adds this strip's share to the rows start.. of the picture."""
@@ -53,10 +61,11 @@ class _Strip:
 
     def tail(self, rows: int) -> _Strip:
         """The last rows alone, which the next row of tiles writes too."""
-        if not rows:
-            return _Strip(self.top + len(self.weights), self.weights[:0])
-        blocks = {i: _Block(b.left, b.weights, b.pixels[-rows:].copy()) for i, b in self.blocks.items()}
-        return _Strip(self.top + len(self.weights) - rows, self.weights[-rows:], blocks)
+        first = len(self.weights) - rows
+        tail = _Strip(self.top + first, self.weights[first:], on_own_pages(self.room[:, first:].shape))
+        for column, block in self.blocks.items():
+            tail.add(column, block.left, block.weights, block.pixels[first:])
+        return tail
 
 
 class Canvas:
@@ -91,11 +100,10 @@ class Canvas:
 
     def put(self, tile: Tile, pixels: FixedPixels) -> None:
         """Takes a tile's core, (scale * core, scale * core, channels) encoded; what hangs over the border is cut."""
-        strip = self._strips.setdefault(tile.row, self._strip(tile.y))
+        strip = self._strips.get(tile.row) or self._strips.setdefault(tile.row, self._strip(tile.y))
         rows, columns = (self._inside(span) for span in (tile.y, tile.x))
         weights = axis_weights(tile.x, self._plan.geometry.overlap_px, self._scale)
-        left = self._scale * tile.x.written.start
-        strip.blocks[tile.column] = _Block(left, weights, np.ascontiguousarray(pixels[rows, columns]))
+        strip.add(tile.column, self._scale * tile.x.written.start, weights, pixels[rows, columns])
 
     def flush(self, sink: RowSink) -> None:
         """Passes on what is complete, as far as the sink has room."""
@@ -120,7 +128,9 @@ class Canvas:
 
     def _strip(self, span: Span) -> _Strip:
         weights = axis_weights(span, self._plan.geometry.overlap_px, self._scale)
-        return _Strip(self._scale * span.written.start, weights)
+        widest = self._scale * self._plan.geometry.core_px
+        room = on_own_pages((self._plan.columns, len(weights), widest, self._channels))
+        return _Strip(self._scale * span.written.start, weights, room)
 
     def _inside(self, span: Span) -> slice:
         start = self._scale * (span.written.start - span.core.start)

@@ -163,7 +163,7 @@ class Trainer:
         if saved is not None:
             self.descriptor = replace(self.descriptor, network=NetworkConfig(**saved["network_config"]))
         elif started is not None:
-            self.descriptor = started[1]
+            self.descriptor = replace(started[1], shallow_read_px=self.descriptor.shallow_read_px)
         state = TrainState(TileNetwork(self.descriptor.network), settings.stages[0], self.device, self.memory)
         if saved is not None:
             state.restore(saved)
