@@ -76,7 +76,7 @@ async def _serve(args: argparse.Namespace) -> None:
 
 def demo_settings(data_dir: Path) -> Settings:
     """The operator's own, and the small picture model that is shipped where TILESTEP_MODEL names none."""
-    settings = load_settings(None, data_dir=data_dir, sync_commands="global", progress_seconds=2)
+    settings = load_settings(None, data_dir=data_dir, sync_commands="global")
     if settings.model is None and (WEIGHTS / "model_index.json").is_file():
         settings = settings.model_copy(update={"model": str(WEIGHTS)})
     return settings
@@ -107,7 +107,7 @@ class Demo:
         self.bot = TilestepBot(settings)
         self._stack = AsyncExitStack()
         self._bot_stack = AsyncExitStack()
-        self._page: Any = None
+        self._turns = asyncio.Lock()
 
     async def __aenter__(self) -> Demo:
         self.env = simcord.Env(self.bot, check_errors=False, settle_timeout=SETTLE_S)
@@ -131,10 +131,11 @@ class Demo:
 
     async def restart(self) -> None:
         """As if the process had been ended and started again: a new bot, a new runtime, the same Discord and folder."""
-        await self._bot_stack.aclose()
-        self.bot = TilestepBot(self.settings)
-        await self.env.restart_bot(self.bot)
-        await self._start_bot()
+        async with self._turns:
+            await self._bot_stack.aclose()
+            self.bot = TilestepBot(self.settings)
+            await self.env.restart_bot(self.bot)
+            await self._start_bot()
 
     @contextlib.asynccontextmanager
     async def page(self, port: int) -> AsyncIterator[Any]:
@@ -143,7 +144,7 @@ class Demo:
         preview = self.env.preview(self.channel, viewers=viewers, layout="channel", port=port or None)
         async with AsyncExitStack() as stack:
             try:
-                page = await stack.enter_async_context(live_page(self.env, preview))
+                page = await stack.enter_async_context(live_page(self.env, preview, self._turns))
             except simcord.SetupError as error:
                 raise SettingsError(f"The demo cannot use port {port}: choose another with --port.") from error
             yield page

@@ -1,8 +1,9 @@
 """The demo's page in the browser: SimCord's preview, kept fresh by itself and patient with whoever clicks.
 
 A preview shows the state after the last action, and refuses an action that was prepared on an older state or that meets
-another one. People don't see states: here actions take turns, each is judged by the state it meets, and what the bot
-does by itself appears within half a second. A preview has no Apps menu either: a reply `Apps > NAME` opens it.
+another one. People don't see states: here actions take turns, each is judged by the state it meets (by a bot that was
+restarted too), and what the bot does by itself appears within half a second. A preview has no Apps menu either: a reply
+`Apps > NAME` opens it.
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import simcord
+from simcord.backend.access import can_access_message
 
 LOOK_S = 0.5
 APPS = re.compile(r"apps\s*>\s*(\S.*)", re.IGNORECASE)
 
 
 @contextlib.asynccontextmanager
-async def live_page(env: simcord.Env, preview: Any) -> AsyncIterator[Any]:
-    """Serves `preview` (of `env.preview(...)`) while the block runs; time passes in that Discord as it does here."""
+async def live_page(env: simcord.Env, preview: Any, turns: asyncio.Lock) -> AsyncIterator[Any]:
+    """Serves `preview` (of `env.preview(...)`) while the block runs; time passes in that Discord as it does here.
+
+    Whoever else works on `env` meanwhile holds `turns`.
+    """
     async with preview as page:
-        turns = asyncio.Lock()
         _take_turns(page, turns)
         watching = asyncio.create_task(_keep_fresh(env, page, turns))
         try:
@@ -35,15 +39,15 @@ async def live_page(env: simcord.Env, preview: Any) -> AsyncIterator[Any]:
 
 
 def _take_turns(page: Any, turns: asyncio.Lock) -> None:
-    """What is clicked is checked again by the preview; only the number of the state it was clicked on is not."""
+    """What is clicked is checked again by the preview; only the numbers of the state it was clicked on are not."""
     act = page._action
 
     async def in_turn(context_id: str | None, body: Any) -> Any:
         if not isinstance(body, Mapping):
             return await act(context_id, body)
         async with turns:
-            if "published_revision" in body:
-                body = {**body, "published_revision": page._get_page(context_id).revision}
+            now = {"published_revision": page._get_page(context_id).revision, "bot_generation": page.env._generation}
+            body = {**body, **{name: now[name] for name in now if name in body}}
             done = await act(context_id, body)
             if body.get("kind") == "send_message" and not done["rejected"]:
                 await _open_menu(page, page._get_page(context_id).viewer, body)
@@ -73,5 +77,14 @@ async def _keep_fresh(env: simcord.Env, page: Any, turns: asyncio.Lock) -> None:
                 then = now
                 happened = len(env.backend.transcript)
                 if happened != shown:
+                    _turn_to_the_newest(env, page)
                     await page.refresh()
                     shown = happened
+
+
+def _turn_to_the_newest(env: simcord.Env, page: Any) -> None:
+    """A page scrolls to its target when that changes: as it should when an answer has come."""
+    sent = env.backend.messages.get(page.channel.id, {}).values()
+    for opened in page._pages.values():
+        seen = [m.id for m in sent if can_access_message(env, page.channel.id, m, opened.viewer, history=True)]
+        opened.target_id = max(seen, default=None)
