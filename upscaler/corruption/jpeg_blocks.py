@@ -57,14 +57,16 @@ class Windows:
         changes = [_sums(np.diff(self.luma, axis=axis) != 0, axis=3 - axis) > 0 for axis in (2, 1)]
         cells = [_sums(changed, axis, BLOCK_PX - 1) for changed, axis in zip(changes, (2, 1), strict=True)]
         fits = (np.maximum(*cells) > MOST_CELL_BORDERS) & (_sums(_sums(self.unfit, 1), 2) <= most_clipped)
-        return fits.reshape(len(self.luma), PHASES).T
+        by_phase: NDArray[np.bool_] = fits.reshape(len(self.luma), PHASES).T
+        return by_phase
 
     def coefficients(self) -> NDArray[np.float32]:
         """`coefficients` of the blocks of every phase, (64 phases, 64 frequencies, n)."""
         centred = self.luma - np.float32(_MIDDLE_GREY)
         across = np.ascontiguousarray((centred @ _every_phase()).transpose(0, 2, 1))
         both = (across @ _every_phase()).reshape(-1, *[BLOCK_PX] * 4)
-        return both.transpose(3, 1, 4, 2, 0).reshape(PHASES, BLOCK_PIXELS, -1)
+        by_phase: NDArray[np.float32] = both.transpose(3, 1, 4, 2, 0).reshape(PHASES, BLOCK_PIXELS, -1)
+        return by_phase
 
 
 def _has_detail(blocks: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -118,7 +120,7 @@ def _dct_matrix() -> NDArray[np.float32]:
 def _basis() -> NDArray[np.float64]:
     """JPEG's DCT of 8 values, (frequencies, places)."""
     n = np.arange(BLOCK_PX)
-    basis = np.cos((2 * n[None, :] + 1) * n[:, None] * np.pi / (2 * BLOCK_PX)) / 2
+    basis: NDArray[np.float64] = np.cos((2 * n[None, :] + 1) * n[:, None] * np.pi / (2 * BLOCK_PX)) / 2
     basis[0] = np.sqrt(1 / BLOCK_PX)
     return basis
 
@@ -136,7 +138,8 @@ def _sums(values: NDArray[Any], axis: int, length: int = BLOCK_PX) -> NDArray[np
     """Sums of `length` values in a row along an axis, from every start."""
     totals = np.insert(values.cumsum(axis, dtype=np.int64), 0, 0, axis)
     count = values.shape[axis] - length + 1
-    return totals.take(range(length, length + count), axis) - totals.take(range(count), axis)
+    sums: NDArray[np.int64] = totals.take(range(length, length + count), axis) - totals.take(range(count), axis)
+    return sums
 
 
 def _evenly(count: int, limit: int) -> NDArray[np.intp]:

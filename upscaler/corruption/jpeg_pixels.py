@@ -81,7 +81,8 @@ class Evidence:
         0 where it is weak for the number of coefficients: off its grid, a coarse JPEG's smooth blocks suit some table.
         """
         total = (self.by_step.max(axis=-1) - FREE_STEP_COST).sum(axis=-1)
-        return np.where(total > LEAST_MEAN_FREE_EVIDENCE * self.active, total, 0).astype(np.float32)
+        strong: NDArray[np.float32] = np.where(total > LEAST_MEAN_FREE_EVIDENCE * self.active, total, 0)
+        return strong
 
 
 def pixel_quality(strips: Sequence[tuple[int, NDArray[np.uint8]]]) -> float | None:
@@ -192,13 +193,14 @@ def _log_ratio(step: int, noise: float) -> NDArray[np.float32]:
     offsets = offset + step * np.arange(-reach, reach + 1, dtype=np.float32)[:, None]
     density = np.exp(-((offsets / np.float32(noise)) ** 2) / 2).sum(axis=0) * (step / (noise * np.sqrt(2 * np.pi)))
     near = np.log(_OUTLIERS + (1 - _OUTLIERS) * density).astype(np.float32)
-    ratio = np.tile(np.concatenate([near, near[::-1]]), -(-_BINS // (2 * half)))[:_BINS]
+    ratio: NDArray[np.float32] = np.tile(np.concatenate([near, near[::-1]]), -(-_BINS // (2 * half)))[:_BINS]
     ratio[:half] = np.minimum(ratio[:half], 0)
     return ratio
 
 
 def _sizes(values: NDArray[np.float32]) -> NDArray[np.int32]:
-    return np.rint(np.abs(values) * _FINENESS).astype(np.int32)
+    sizes: NDArray[np.int32] = np.rint(np.abs(values) * _FINENESS).astype(np.int32)
+    return sizes
 
 
 def _histograms(sizes: NDArray[np.int32]) -> NDArray[np.float32]:
