@@ -73,13 +73,11 @@ async def test_a_newcomer_upscales_a_file_and_its_result_also_after_a_restart(de
     assert await page.size_of_picture(second.nth(1)) == (640, 480)
 
 
-async def test_the_menu_opens_by_a_reply_and_only_who_manages_the_server_sees_its_limits(demo, discord_page):
+async def test_only_who_manages_the_server_sees_its_limits_and_a_reply_opens_the_menu(demo, discord_page):
     page = discord_page
     await page.command("tilestep limits")
     panel = page.messages.filter(has_text="Limits of this server")
     await panel.wait_for()
-    if PICTURES:
-        await panel.screenshot(path=Path(PICTURES) / "limits.png")
 
     await page.page.locator("#viewer-picker").select_option(label="Ben")
     await panel.wait_for(state="detached")
@@ -91,8 +89,26 @@ async def test_the_menu_opens_by_a_reply_and_only_who_manages_the_server_sees_it
     await sample.get_by_role("button", name="Reply").click()
     await page.page.keyboard.type("Apps > Upscale")
     await page.page.keyboard.press("Enter")
-    await page.messages.filter(has_text="Ben used Upscale").wait_for()
-    result = page.upscaled(960, 640)
-    await page.wait_for(result)
-    if PICTURES:
-        await page.page.screenshot(path=Path(PICTURES) / "demo.png")
+    accepted = page.messages.filter(has_text="Ben used Upscale")
+    await page.press("Cancel", accepted)
+    await accepted.filter(has_text="Cancelled").wait_for()
+
+
+@pytest.mark.skipif(not PICTURES, reason="run by `make browser PICTURES=docs`")
+async def test_the_pictures_of_the_readme_are_taken(demo, discord_page):
+    page = discord_page
+    await page.page.set_viewport_size({"width": 1000, "height": 1180})
+    await page.press("Upscale 2x", page.messages.filter(has_text="lighthouse"))
+    await page.wait_for(page.upscaled(960, 640))
+    await page.page.mouse.move(0, 0)
+    save(await page.page.screenshot(), "demo.png")
+
+    await page.page.set_viewport_size({"width": 700, "height": 900})
+    await page.command("tilestep limits")
+    panel = page.messages.filter(has_text="Limits of this server")
+    await panel.wait_for()
+    save(await panel.screenshot(), "limits.png")
+
+
+def save(screenshot, name):
+    Image.open(io.BytesIO(screenshot)).convert("RGB").quantize(256).save(Path(PICTURES) / name, optimize=True)
