@@ -71,3 +71,25 @@ async def test_the_page_shows_the_channel(demo):
             assert answer.status == 200
         seen = await page.snapshot()
         assert "Upscale 2x" in str(seen["messages"])
+
+
+async def test_what_is_done_on_an_older_state_of_the_page_counts_and_a_reply_opens_the_menu(demo):
+    async with demo.page(0) as page:
+        opened = page._open_page()
+        seen, bot_seen = opened.revision, demo.env._generation
+        await demo.restart()
+        reply = {
+            "protocol_version": 3,
+            "kind": "send_message",
+            "sequence": 1,
+            "request_id": "one",
+            "generation": opened.generation,
+            "bot_generation": bot_seen,
+            "published_revision": seen,
+            "content": "Apps > Upscale",
+            "reply_to_id": str(demo.channel.last_message.id),
+        }
+        done = await page._action(opened.id, reply)
+        assert not done["rejected"], done["diagnostics"]
+        (job,) = await demo.runtime.jobs.history(demo.ada.id, demo.channel.guild.id, 50)
+        assert job.kind == "upscale"
