@@ -10,7 +10,8 @@ from pathlib import Path
 from tilestep.bot.threads import NAME
 
 ADVICE = re.compile(
-    r"\b(save|send|give|try|make|upload|use|ask|remove|choose|pick|download|reduce|free)\b", re.IGNORECASE
+    r"\b(save|send|give|try|make|upload|use|ask|remove|choose|pick|download|reduce|free|go|need|leave|again|can)\b",
+    re.IGNORECASE,
 )
 INTERNAL = re.compile(r"Traceback|Exception|Error\b|--[a-z]|/tmp|tilestep-|\.py\b|None\b")
 
@@ -21,7 +22,7 @@ def check_words(text: str) -> None:
     assert "\r" not in text
     assert 20 <= len(text) <= 300, text
     assert text.endswith("."), text
-    assert text[0].isupper() or text[0].isdigit(), text
+    assert re.match(r"[A-Z]|-?\d", text), text
     assert ADVICE.search(text), text
     assert not INTERNAL.search(text), text
 

@@ -81,9 +81,9 @@ async def world(town):
     assert not errors
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def art_town(tmp_path_factory, checkpoint, image_model):
-    """The same, with a model for new pictures; its operator allows no more than 4x."""
+    """One for all tests of a file, with a model for new pictures; its operator allows no more than 4x."""
     from discord_world import Town, World
 
     folder = tmp_path_factory.mktemp("art")
@@ -92,7 +92,7 @@ async def art_town(tmp_path_factory, checkpoint, image_model):
         yield town
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gallery(art_town):
     """A server for all tests of limits, in which nothing that is accepted is begun."""
     from discord_world import Gallery
@@ -121,5 +121,6 @@ def alone(settings):
 def pytest_collection_modifyitems(items):
     """What shares the bot shares its event loop."""
     for item in items:
-        if {"town", "art_town"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+        for fixture, scope in (("town", "session"), ("art_town", "module")):
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.asyncio(loop_scope=scope), append=False)

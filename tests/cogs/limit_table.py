@@ -8,6 +8,7 @@ Alice is a painter and no artist, and has used `world.used_s` GPU seconds today;
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from ways import DRAWS, UPSCALES, WAYS
 
 LIKE_RECIPE = ("again", "new seed")
@@ -180,6 +181,21 @@ NOT_MET: dict[str, dict[str, str]] = {
     "default_quality": dict.fromkeys(WAYS, "no bound: what a job gets that names none"),
     "keep_originals": dict.fromkeys(WAYS, "no bound: what is kept when a job is over"),
 }
-CELLS = [
-    (f"{limit}, by {way}", way, case) for limit, cases in CASES.items() for case in cases for way in case.ways
-]
+OF_PEOPLE = (
+    "jobs_at_once",
+    "gpu_seconds_per_day",
+    "allowed_role_ids",
+    "allowed_channel_ids",
+    "blocked members",
+    "a pause by the operator",
+)
+"""The same check whatever is asked for: with these the rarer ways wait for the slow tests."""
+RARER = ("link", *LIKE_RECIPE, "image api")
+
+
+def cell(limit, way, case):
+    is_slow = limit in OF_PEOPLE and way in RARER
+    return pytest.param(way, case, id=f"{limit}, by {way}", marks=pytest.mark.slow if is_slow else ())
+
+
+CELLS = [cell(limit, way, case) for limit, cases in CASES.items() for case in cases for way in case.ways]

@@ -89,6 +89,36 @@ async def test_every_change_is_in_the_audit_with_who_and_when(world):
     assert "<t:" in said
 
 
+async def test_every_way_to_change_a_limit_is_in_the_audit(world):
+    panel = (await world.admin.slash(world.channel, "tilestep limits")).response
+    await world.admin.select(panel, ["max_scale"], custom_id="tilestep:limits:menu")
+    await world.admin.select(panel, ["2x"], custom_id="tilestep:limits:set:max_scale")
+    await world.admin.slash(world.channel, "tilestep limits", setting="jobs_at_once", value="5")
+    await world.admin.slash(world.channel, "tilestep limits", setting="jobs_at_once", reset=True)
+    await world.admin.slash(world.channel, "tilestep limits", reset=True)
+    await world.admin.slash(world.channel, "tilestep block", member=world.ben)
+    await world.admin.slash(world.channel, "tilestep unblock", member=world.ben)
+    ben = str(world.ben.id)
+    entries = await world.runtime.guilds.audit(world.guild.id)
+    assert [(entry.setting, entry.before, entry.after) for entry in reversed(entries)] == [
+        ("max_scale", "4x", "2x"),
+        ("jobs_at_once", "3", "5"),
+        ("jobs_at_once", "5", "3"),
+        ("max_scale", "2x", "4x"),
+        ("blocked member", "", ben),
+        ("blocked member", ben, ""),
+    ]
+    assert {entry.by for entry in entries} == {world.admin.id}
+
+
+async def test_where_the_operators_limit_is_lower_the_admin_is_told(alone):
+    async with alone(max_scale=2) as world:
+        said = world.words(await world.admin.slash(world.channel, "tilestep limits", setting="max_scale", value="8x"))
+        assert "8x (the bot's operator allows 2x)" in said
+        panel = (await world.admin.slash(world.channel, "tilestep limits")).response
+        assert "8x (the bot's operator allows 2x)" in panel.embeds[0].description
+
+
 @pytest.mark.parametrize(
     ("command", "options"), [("limits", {}), ("block", {"member"}), ("unblock", {"member"}), ("audit", {})]
 )

@@ -8,7 +8,7 @@ from tilestep.cogs.imagine import parse_size, usual_sizes
 from tilestep.upscaler.errors import OptionError
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture(loop_scope="module")
 async def studio(art_town):
     """A server of the test's own, with a bot that has a model."""
     art_town.runtime.gpu.resume()

@@ -7,7 +7,7 @@ from ways import UPSCALES, WAYS, by_api
 from tilestep.bot.limit_fields import FIELDS
 
 
-@pytest.mark.parametrize(("way", "case"), [cell[1:] for cell in CELLS], ids=[cell[0] for cell in CELLS])
+@pytest.mark.parametrize(("way", "case"), CELLS)
 async def test_outside_is_refused_in_words_and_just_inside_is_accepted(gallery, way, case):
     assert case.words in await on(case.outside, gallery, way)
     assert await on(case.inside, gallery, way) == ""

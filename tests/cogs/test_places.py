@@ -63,6 +63,15 @@ async def test_once_the_channel_is_open_its_old_pictures_are_not_upscaled_there(
     assert RESTRICTED in await world.told(world.alice.context_menu(cellar, "Upscale", first))
 
 
+async def test_queue_shows_nothing_from_an_age_restricted_channel_elsewhere(world, cellar):
+    async with world.busy():
+        await world.alice.slash(cellar, "upscale", image=("secret.png", picture_bytes()))
+        for channel, shown in ((world.channel, False), (cellar, True)):
+            queue = (await world.alice.slash(channel, "queue")).response
+            assert ("secret" in queue.embeds[0].description) is shown
+            assert "Upscale 2x" in queue.embeds[0].description
+
+
 async def thread_in(world):
     """A public thread of the channel, as the bot and as its members see it."""
     channel = world.bot.get_channel(world.channel.id)

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from plain_words import check_words
 from small_bot import CHANNEL, GUILD, HERE, MEMBER, OTHER, SmallBot, flat, png, wish
 
 from tilestep.bot.errors import Refused
@@ -104,6 +105,11 @@ async def test_steps_of_a_preset_are_capped_by_the_limits(bot):
 @pytest.mark.parametrize(
     ("options", "error"),
     [
+        *((UpscaleOptions(scale=scale), Refused) for scale in (1, 5, 16, 2**31, -(2**31), 2**64)),
+        *((UpscaleOptions(quality=quality), Refused) for quality in ("BEST", "best ", "../best", "__class__")),
+        *((UpscaleOptions(steps=steps), Refused) for steps in (9, 2**31, -(2**63))),
+        *((UpscaleOptions(seed=seed), OptionError) for seed in (2**63, 2**64, -(2**63))),
+        *((UpscaleOptions(format=kind), OptionError) for kind in ("", "PNG", "svg", "../../x")),
         (UpscaleOptions(scale=3), Refused),
         (UpscaleOptions(scale=0), Refused),
         (UpscaleOptions(scale=-2), Refused),
@@ -120,7 +126,9 @@ async def test_options_out_of_range_are_refused_in_a_line(bot, options, error):
     with pytest.raises(error) as caught:
         await bot.service.upscale(wish(options=options))
     assert "choose" in str(caught.value)
+    check_words(str(caught.value))
     assert not await bot.jobs.open_jobs()
+    assert not list((bot.settings.data_dir / "incoming").iterdir())
 
 
 async def test_a_file_that_is_too_large_is_refused(tmp_path):
