@@ -158,7 +158,7 @@ def make_pictures(
         some = wanted[first : first + batch]
         generators = [torch.Generator().manual_seed(order.seed) for order in some]
         prompts = [order.prompt for order in some]
-        pictures += loaded.pipe(**plan.call | {"prompt": prompts, "generator": generators}).images
+        pictures += loaded.pipe(**{**plan.call, "prompt": prompts, "generator": generators}).images
     return pictures
 
 

@@ -34,8 +34,8 @@ def parse_usual(text: str) -> UsualArguments:
     entries = entries if isinstance(entries, dict) else {}
     steps, guidance = entries.get("num_inference_steps"), entries.get("guidance_scale")
     return UsualArguments(
-        steps if type(steps) is int and steps > 0 else None,
-        float(guidance) if type(guidance) in (int, float) and guidance >= 0 else None,
+        steps if isinstance(steps, int) and steps > 0 else None,
+        float(guidance) if isinstance(guidance, (int, float)) and guidance >= 0 else None,
     )
 
 
