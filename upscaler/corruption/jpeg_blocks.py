@@ -65,8 +65,8 @@ class Windows:
         centred = self.luma - np.float32(_MIDDLE_GREY)
         across = np.ascontiguousarray((centred @ _every_phase()).transpose(0, 2, 1))
         both = (across @ _every_phase()).reshape(-1, *[BLOCK_PX] * 4)
-        by_phase: NDArray[np.float32] = both.transpose(3, 1, 4, 2, 0).reshape(PHASES, BLOCK_PIXELS, -1)
-        return by_phase
+        by_phase = both.transpose(3, 1, 4, 2, 0).reshape(PHASES, BLOCK_PIXELS, -1)
+        return by_phase.astype(np.float32, copy=False)
 
 
 def _has_detail(blocks: NDArray[np.float32]) -> NDArray[np.bool_]:
