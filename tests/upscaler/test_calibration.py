@@ -13,6 +13,7 @@ from tilestep.upscaler.model.descriptor import ModelDescriptor
 from tilestep.upscaler.model.network import NetworkConfig, TileNetwork
 from tilestep.upscaler.quality import FULL, Quality, preset
 from tilestep.upscaler.training.calibration import (
+    MOST_MEASURE_LOSS,
     TileStudy,
     calibrate,
     calibrate_preset,
@@ -60,6 +61,26 @@ def test_no_more_than_half_of_the_steps_is_saved() -> None:
 def test_a_quality_that_blurs_is_out_of_bounds() -> None:
     study = study_of(torch.full((8,), 25.0))
     assert not within_bounds(study, BALANCED, replace(BALANCED, max_steps=0))
+
+
+def unlike(found: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """A measure that sees much in little: (N,)."""
+    return (found - truth).abs().mean((1, 2, 3)) * 1000
+
+
+def test_a_measure_is_held_too_and_says_how_far_a_step_is() -> None:
+    study = replace(study_of(torch.linspace(0.1, 30, 16)), measure=unlike, corrupted=torch.arange(16) % 2 == 0)
+    found = calibrate_preset(BALANCED, study)
+    for group in study.groups():
+        assert (study.measured(found) - study.measured(BALANCED))[group].mean() <= MOST_MEASURE_LOSS
+    without = study.paths[0][0].float(), study.paths[4][-1].float()
+    assert torch.allclose(study.distance(0), unlike(without[0] * 2, without[1] * 2))
+
+
+def test_clean_tiles_do_not_make_up_for_what_corrupted_ones_lose() -> None:
+    study = replace(study_of(torch.tensor([0.01] * 15 + [25.0])), measure=unlike, corrupted=torch.arange(16) == 15)
+    assert not within_bounds(study, BALANCED, replace(BALANCED, max_steps=0))
+    assert [int(group.sum()) for group in study.groups()] == [1, 15]
 
 
 def test_sampling_stops_when_nothing_changes_any_more() -> None:

@@ -91,7 +91,8 @@ class Trainer:
         average = self.state.average
         model = LoadedModel(average, self.diffusion, self.descriptor, self.device, torch.float32)
         tiles = self._checks(self.descriptor.read_px, CALIBRATION_TILES)
-        self.descriptor = self.descriptor.with_calibration(calibrate(model, tiles))
+        measure = self.extra.function if self.extra else None
+        self.descriptor = self.descriptor.with_calibration(calibrate(model, tiles, measure))
         print(f"calibrated on {CALIBRATION_TILES} held-out tiles: {self.descriptor.calibration}", flush=True)
 
     def _done_share(self) -> float:
