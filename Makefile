@@ -59,9 +59,8 @@ gpu: install
 
 # The demo's page in Chromium; PICTURES=docs takes the README's pictures on the way.
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
-browser: install
+browser: $(VENV)/browser.done
 	@test -n "$(CHROMIUM)" || { echo "Chromium is missing: apt-get install chromium, or CHROMIUM=/path/to/it."; exit 1; }
-	$(PIP) playwright
 	TILESTEP_BROWSER="$(CHROMIUM)" TILESTEP_PICTURES="$(PICTURES)" $(BIN)/pytest tests/browser
 
 # DATA is a folder of pictures to measure with.
