@@ -85,8 +85,8 @@ class TileStudy:
 
     def _compare(self, found: Tensor, truth: Tensor) -> Tensor:
         assert self.measure is not None
-        pairs = zip(found.split(CHUNK), truth.split(CHUNK), strict=True)
-        return torch.cat([self.measure(a * 2 - 1, b * 2 - 1).reshape(-1) for a, b in pairs])
+        chunks = [slice(start, start + CHUNK) for start in range(0, len(found), CHUNK)]
+        return torch.cat([self.measure(found[rows] * 2 - 1, truth[rows] * 2 - 1).reshape(-1) for rows in chunks])
 
     def _chosen(self, quality: Quality) -> list[tuple[int, int]]:
         """Budget, and index of the estimate at which sampling stops, of each tile."""
