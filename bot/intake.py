@@ -18,6 +18,7 @@ from tilestep.bot.images import PictureFacts, ReadLimits, inspect, plain_text
 from tilestep.bot.job import Job, new_job_id
 from tilestep.bot.jobs import JobStore
 from tilestep.bot.model import TextToImage
+from tilestep.bot.progress import as_code
 from tilestep.bot.requests import MIB, ImagineOptions, ImagineRequest, UpscaleOptions, UpscaleRequest
 from tilestep.bot.settings import Settings
 from tilestep.bot.tasks.arguments import ImageArguments, ImageWish
@@ -27,6 +28,7 @@ SEEDS = 2**32
 MOST_NAME = 200
 MOST_PROMPT = 4000
 MOST_GUIDANCE = 100
+MOST_UNREAD = 200
 FORMATS = ("png", "webp", "jpeg")
 
 
@@ -100,7 +102,8 @@ class Intake:
         plan = self._model.plan(wish_of(options))
         options = settled(options, plan, allowed.max_image_steps)
         limits = await self._gatekeeper.check(replace(ask, **image_facts(options)))
-        job = replace(self._new(request, options), recipe=recipe_of(options, self._model.serving), note=ignored(plan))
+        note = ignored(plan, self._model)
+        job = replace(self._new(request, options), recipe=recipe_of(options, self._model), note=note)
         return Accepted(job, limits)
 
     async def look_at(self, data: bytes) -> PictureFacts:
@@ -199,17 +202,18 @@ def settled(options: ImagineOptions, plan: ImageArguments, most_steps: int) -> I
     )
 
 
-def recipe_of(options: ImagineOptions, model: str | None) -> dict[str, Any]:
+def recipe_of(options: ImagineOptions, model: TextToImage) -> dict[str, Any]:
     """Everything that is needed to make the first picture again; further ones have the next seeds."""
     return {
         "prompt": options.prompt,
         "negative_prompt": options.negative_prompt,
-        "model": public_name(model),
+        "model": public_name(model.serving),
         "width_px": options.width_px,
         "height_px": options.height_px,
         "steps": options.steps,
         "guidance": options.guidance,
         "seed": options.seed,
+        "scheduler": model.sampler,
         "tilestep": __version__,
     }
 
@@ -225,9 +229,13 @@ def public_name(model: str | None) -> str | None:
     return "/".join([part for part in path.parts if part != path.anchor][-2:])
 
 
-def ignored(plan: ImageArguments) -> str:
+def ignored(plan: ImageArguments, model: TextToImage) -> str:
     """What of the wish has no effect, for the reader of the result."""
-    return f"This model takes no {' and no '.join(plan.ignored)}: left out." if plan.ignored else ""
+    said = [f"This model takes no {' and no '.join(plan.ignored)}: left out."] if plan.ignored else []
+    for what, name in (("prompt", "prompt"), ("negative prompt", "negative_prompt")):
+        if rest := model.unread(plan.call.get(name) or ""):
+            said.append(f"The {what} is longer than this model reads: {as_code(rest, MOST_UNREAD)} was left out.")
+    return " ".join(said)
 
 
 def _seed(seed: int | None) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from tilestep.bot.errors import ModelUnavailable
 from tilestep.bot.gpu import Flow, GpuScheduler
 from tilestep.bot.gpu.jobs import JobHandle, OnProgress
+from tilestep.bot.prompts import PromptReader
 from tilestep.bot.tasks.arguments import ImageArguments, ImageWish, image_arguments
 from tilestep.upscaler.errors import TilestepError
 
@@ -55,6 +56,16 @@ class TextToImage:
         """Width and height that the model was made for; None while there is none, or where it does not say."""
         sizes = self._current.loaded.sizes if self._current else None
         return (sizes.width_px, sizes.height_px) if sizes else None
+
+    @property
+    def sampler(self) -> str | None:
+        """The class of the sampler (diffusers calls it scheduler) that new pictures are made with."""
+        scheduler = getattr(self._current.loaded.pipe, "scheduler", None) if self._current else None
+        return type(scheduler).__name__ if scheduler is not None else None
+
+    def unread(self, prompt: str) -> str:
+        """The end of a prompt that the model does not read; empty where all is read. Raises ModelUnavailable."""
+        return self._held().reader.unread(prompt)
 
     async def load(self, name: str, token: str | None = None) -> None:
         """Loads a model (folder, .safetensors file, Hugging Face id), and drops the one before.
@@ -168,6 +179,7 @@ class _Held:
 
     def __init__(self, loaded: LoadedPipeline, token: str | None) -> None:
         self._loaded: LoadedPipeline | None = loaded
+        self.reader = PromptReader(loaded.pipe)
         self.token = token
         self._jobs = 0
         self.idle = asyncio.Event()

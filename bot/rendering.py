@@ -115,8 +115,8 @@ class Renderer:
     async def _imagine(self, live: Live, options: ImagineOptions, queued: Begin, begun: Begin) -> Rendered:
         await self._until_loaded()
         wish, seed = wish_of(options), options.seed or 0
-        note = ignored(self._model.plan(wish))
-        recipe = recipe_of(options, self._model.serving)
+        note = ignored(self._model.plan(wish), self._model)
+        recipe = recipe_of(options, self._model)
 
         async def submit() -> JobHandle[Any]:
             return await self._model.generate(

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import re
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,9 +23,15 @@ from tilestep.bot.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
+TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+
 NO_TOKEN = (
     "TILESTEP_TOKEN is not set: make a bot at discord.com/developers/applications, copy its token (Bot > Reset "
     "Token) and write TILESTEP_TOKEN=... into .env. `tilestep demo` needs none."
+)
+NOT_A_TOKEN = (
+    "TILESTEP_TOKEN is not the token of a bot, which is three parts with dots between: copy it again from "
+    "discord.com/developers/applications (Bot > Reset Token); the client secret and the ids are other things."
 )
 
 
@@ -38,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serves until it is told to stop. Raises TilestepError for what the operator can mend."""
     settings = load_settings(args.env_file)
+    discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody wants a voice from this bot
     configure_logs(settings.log_level, settings.log_format)
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(serve(settings))
@@ -58,6 +66,8 @@ async def serve(settings: Settings) -> None:
 
 async def log_in(bot: discord.Client, token: str) -> None:
     """Raises SettingsError where Discord does not know the token or cannot be reached."""
+    if not TOKEN.fullmatch(token):
+        raise SettingsError(NOT_A_TOKEN)
     try:
         await bot.login(token)
     except (discord.LoginFailure, discord.Forbidden) as error:

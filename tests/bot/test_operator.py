@@ -3,6 +3,7 @@
 import aiohttp
 import discord
 import pytest
+from pydantic import SecretStr
 
 from tilestep.bot import __main__ as command
 from tilestep.bot.client import PERMISSIONS, TilestepBot
@@ -85,6 +86,16 @@ async def test_the_doctor_goes_on_when_a_check_fails(settings, tmp_path):
 async def test_without_a_token_the_bot_says_where_to_get_one(settings):
     with pytest.raises(SettingsError, match="TILESTEP_TOKEN is not set"):
         await serve(settings)
+
+
+@pytest.mark.parametrize(
+    "token", ["nonsense", "a.b", "a.b.c.d", "a b.c.d", "a.b.c\r\nX-Header: 1", "Bot a.b.c", "ä.b.c"]
+)
+async def test_what_cannot_be_a_token_is_told_before_discord_is_asked(settings, token):
+    wrong = settings.model_copy(update={"token": SecretStr(token)})
+    with pytest.raises(SettingsError, match="three parts") as caught:
+        await serve(wrong)
+    assert token not in str(caught.value)
 
 
 def test_the_command_line_tells_a_wrong_setting_in_one_line(monkeypatch, capsys, tmp_path):

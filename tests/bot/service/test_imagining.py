@@ -43,6 +43,7 @@ async def test_pictures_a_grid_and_the_recipe_of_each(painter):
     assert [recipe["seed"] for recipe in recipes] == [5, 6, 7]
     assert {recipe["model"] for recipe in recipes} == {job.recipe["model"]} == {"model0/lighthouses"}
     assert (job.recipe["prompt"], job.recipe["steps"], job.recipe["guidance"]) == ("a lighthouse", 2, 4.0)
+    assert {recipe["scheduler"] for recipe in [*recipes, job.recipe]} == {"EulerAncestralDiscreteScheduler"}
     assert await painter.guilds.gpu_seconds_today(GUILD, MEMBER) == pytest.approx(job.gpu_ms / 1000)
 
 
@@ -62,6 +63,16 @@ async def test_an_upscale_of_our_own_picture_inherits_its_recipe(painter):
 async def test_what_has_no_effect_is_said(painter):
     job = await imagined(painter, image_wish(negative_prompt="fog", guidance=0.0))
     assert "negative prompt" in painter.letters.of(job.id)[0].result.note
+
+
+async def test_what_of_a_long_prompt_is_not_read_is_said_in_the_members_own_words(painter):
+    assert painter.model.unread("foxes and boat") == ""
+    job = await imagined(painter, image_wish("Foxes and `boat`s BY the sea", guidance=4.0))
+    note = painter.letters.of(job.id)[0].result.note
+    assert note == "The prompt is longer than this model reads: `s BY the sea` was left out."
+    job = await imagined(painter, image_wish("a fox", negative_prompt="x" * 14 + " @everyone `y", guidance=4.0))
+    assert "The negative prompt" in job.note
+    assert "`@everyone 'y`" in job.note
 
 
 async def test_without_a_model_it_is_refused_in_words_and_upscaling_goes_on(bot):
