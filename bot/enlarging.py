@@ -26,6 +26,8 @@ from tilestep.upscaler.tiling.rows import FinishedRows, SourceRows
 if TYPE_CHECKING:
     from tilestep.bot.tasks.upscale import UpscaleOrder
 
+SLOW = "Reading the picture took longer than {:g} seconds: try again."
+
 
 class Enlarging:
     """From the bytes of a picture to a PNG file beside which nothing is left over.
@@ -65,7 +67,7 @@ class Enlarging:
                 return await run_bounded(lambda patience: self._open(data, patience), limit_s)
             except Overdue as overdue:
                 if overdue.started:
-                    raise InputError(f"Reading the picture took longer than {limit_s:g} seconds.") from overdue
+                    raise InputError(SLOW.format(limit_s)) from overdue
 
     def small(self) -> Small | None:
         """Gives what there is so far, small."""

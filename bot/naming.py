@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from pathlib import Path
 
 MAX_NAME_CHARS = 60
 MAX_DESCRIPTION_CHARS = 1024
@@ -61,6 +62,13 @@ def plain_text(text: str | None) -> str:
     """Text on one line, without control and direction-changing characters."""
     kept = "".join(c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else " " for c in text or "")
     return " ".join(kept.split())
+
+
+def without_paths(text: str, folder: Path) -> str:
+    """A sentence for members, without where files below `folder` lie on the operator's disk."""
+    path = rf"{re.escape(str(folder))}[^\s:]*"
+    text = re.sub(path, "The picture", re.sub(rf"^{path}: ", "", text))
+    return text[:1].upper() + text[1:]
 
 
 def _fitting(text: str) -> str:

@@ -13,6 +13,7 @@ from tilestep.bot.gpu import JobCancelled, SchedulerClosed
 from tilestep.bot.job import Job, JobState
 from tilestep.bot.jobs import JobStore
 from tilestep.bot.live import Live
+from tilestep.bot.naming import without_paths
 from tilestep.bot.outbox import Outbox
 from tilestep.bot.rendering import Renderer
 from tilestep.bot.watching import Watch
@@ -108,7 +109,8 @@ class Runner:
             if not self._gatekeeper.stopping:
                 await self._close(live, "failed", str(error))
         except TilestepError as error:
-            await self._close(live, "failed", str(error))
+            log.info("job %s failed: %s", job_id, error)
+            await self._close(live, "failed", without_paths(str(error), self._files.root))
         except Exception:
             log.exception("job %s failed by a fault of ours", job_id)
             await self._close(live, "failed", FAULT.format(job=job_id))

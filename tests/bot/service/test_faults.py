@@ -1,6 +1,7 @@
 """Whatever goes wrong, the job ends in its row and in words for its member."""
 
 import asyncio
+import errno
 import logging
 
 import pytest
@@ -10,6 +11,7 @@ import tilestep.bot.outbox as outbox
 from tilestep.bot.errors import DatabaseError, Undeliverable
 from tilestep.bot.requests import Reply
 from tilestep.upscaler.errors import OutputError
+from tilestep.upscaler.images.sink import unwritable
 
 
 async def test_a_fault_of_ours_is_told_as_such_and_logged_with_the_jobs_number(bot, caplog):
@@ -53,6 +55,18 @@ async def test_a_disk_that_cannot_be_written_is_told_in_words(bot, monkeypatch):
     monkeypatch.setattr(bot.files, "folder", full)
     job = await bot.upscaled()
     assert (job.state, job.error) == ("failed", "The disk is full: free some space.")
+
+
+async def test_no_member_reads_where_the_operators_files_lie(bot, monkeypatch):
+    def full(job_id):
+        raise unwritable(bot.files.root / job_id / "x.png", OSError(errno.ENOSPC, "No space left on device"))
+
+    monkeypatch.setattr(bot.files, "folder", full)
+    job = await bot.upscaled()
+    assert job.error == (
+        "The picture cannot be written: No space left on device. Free some space or choose another disk."
+    )
+    assert bot.letters.words_for(job.id) == [job.error]
 
 
 async def test_a_job_waits_for_a_database_that_is_away(bot, monkeypatch, caplog):
