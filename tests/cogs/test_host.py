@@ -62,6 +62,13 @@ class Harbour:
         return self.channel.last_message
 
 
+async def threads_end(before):
+    """Those that were not there before, whatever their names, but for the event loop's own pool: the host's."""
+    ours = {thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")} - before
+    await asyncio.to_thread(lambda: [thread.join(20) for thread in ours])
+    assert [thread.name for thread in ours if thread.is_alive()] == []
+
+
 async def test_the_hosts_pictures_get_the_button_and_the_host_stays_as_it_was(host):
     before = logging.root.level, list(logging.root.handlers)
     async with Harbour(host) as harbour:
@@ -84,6 +91,7 @@ async def test_the_button_outlives_the_timeout_of_the_view_that_it_was_in(host):
 
 
 async def test_unloading_leaves_nothing_behind_and_loading_again_works(host):
+    before = set(threading.enumerate())
     async with Harbour(host) as harbour:
         bot = harbour.bot
         await harbour.alice.slash(harbour.channel, "draw")
@@ -94,7 +102,7 @@ async def test_unloading_leaves_nothing_behind_and_loading_again_works(host):
             assert bot not in runtimes
             assert not bot._connection._view_store._dynamic_items
             assert not [c for c in bot.tree.get_commands() if c.name.lower() == "upscale"]
-            assert not [thread.name for thread in threading.enumerate() if "tilestep" in thread.name.lower()]
+            await threads_end(before)
             assert not [task for task in asyncio.all_tasks() if "tilestep" in repr(task.get_coro())]
             await bot.load_extension("tilestep.cogs.upscale")
             runtimes[bot].fetcher = ClientFetcher(bot)
