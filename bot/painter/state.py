@@ -14,7 +14,7 @@ from tilestep.bot.painter.stages import Latents, TextAndUnet
 from tilestep.upscaler.errors import TilestepError
 
 LATENTS_FILE = "latents.f16"
-USUAL_STEPS, USUAL_GUIDANCE = 20, 4.0
+USUAL_STEPS, USUAL_GUIDANCE = 20, 5.0
 USUAL_FILE = "generation_config.json"
 
 
