@@ -215,7 +215,7 @@ class TestProcess:
         self, folder: Path, checkpoint: Path, signal_name: str
     ) -> None:
         fcntl, pty, termios = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios"))
-        draw("a.png", 700, 700)
+        draw("a.png", 3000, 3000)
         terminal, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
         options = ["--checkpoint", str(checkpoint), "--device", "cpu", "--dejpeg", "0", "--deblur", "0"]
