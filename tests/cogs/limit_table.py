@@ -120,8 +120,8 @@ CASES: dict[str, list[Case]] = {
     "gpu_seconds_per_day": [
         Case(
             tuple(WAYS),
-            Side(lambda world: {"gpu_seconds_per_day": world.used_s}),
-            Side(lambda world: {"gpu_seconds_per_day": world.used_s + 0.001}),
+            Side(lambda world: {"gpu_seconds_per_day": world.used_s * 0.9}),
+            Side(lambda world: {"gpu_seconds_per_day": world.used_s * 1.1 + 0.001}),
             "s a day are allowed here: the count starts again at 0:00 UTC.",
         )
     ],

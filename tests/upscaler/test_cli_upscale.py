@@ -220,9 +220,11 @@ class TestProcess:
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
         options = ["--checkpoint", str(checkpoint), "--device", "cpu", "--dejpeg", "0", "--deblur", "0"]
         command_line = [sys.executable, "-m", "tilestep.upscaler", "upscale", "a.png", *options]
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
         process = subprocess.Popen(
             command_line, stderr=side, stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}
         )
+        signal.signal(signal.SIGINT, before)
         os.close(side)
         shown = b""
         while b"tiles" not in shown:
