@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -107,11 +109,24 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     cursor = connection.cursor()
     try:
         for pragma in PRAGMAS:
-            cursor.execute(f"PRAGMA {pragma}")
+            _set_pragma(cursor, pragma)
     except BaseException:
         connection.close()
         raise
     cursor.close()
+
+
+def _set_pragma(cursor: Any, pragma: str) -> None:
+    """SQLite does not wait where two connections turn to WAL at once: one of them has to ask again."""
+    deadline_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute(f"PRAGMA {pragma}")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline_s:
+                raise
+        time.sleep(0.005)
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
