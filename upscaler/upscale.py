@@ -75,8 +75,8 @@ def upscale_file(
 ) -> UpscaleResult:
     """Enlarges one file; `on_progress` hears after every step of the engine.
 
-    The target appears whole or not at all, also when an exception such as KeyboardInterrupt comes from anywhere. Raises
-    TilestepError: InputError, OutputError or OptionError.
+    The target appears whole or not at all, also when an exception such as KeyboardInterrupt comes from anywhere, and
+    never without its map. Raises TilestepError: InputError, OutputError or OptionError.
     """
     started, options = time.perf_counter(), options or UpscaleOptions()
     source, target = Path(source), Path(target)
@@ -101,9 +101,10 @@ def upscale_file(
                 _recorder(step_map),
             )
             _run(engine, handle, on_progress)
+            sink.complete()
+            if step_map and options.map_path:
+                step_map.save(options.map_path)
             sink.finish()
-    if step_map and options.map_path:
-        step_map.save(options.map_path)
     progress = handle.progress
     return UpscaleResult(
         source=source,
@@ -129,16 +130,24 @@ def _check(info: PictureInfo, target: Path, options: UpscaleOptions) -> None:
     if options.scale not in SCALES:
         raise OptionError(f"The scale is {options.scale}: give 2, 4 or 8.")
     for path in (target, options.map_path):
-        if path and path.exists() and path.samefile(info.path):
+        if path and _is_same(path, info.path):
             raise OutputError(f"{path} is the picture itself: choose another name for the result.")
         if path:
             check_target(path, options.overwrite)
     if options.map_path and options.map_path.suffix.lower() != ".png":
         raise OptionError(f"{options.map_path}: the map is a PNG file; end its name in .png.")
-    if options.map_path and options.map_path.resolve() == target.resolve():
+    if options.map_path and os.path.realpath(options.map_path) == os.path.realpath(target):
         raise OptionError(f"{options.map_path}: the map and the result need names of their own.")
     target_format = format_for(target, options.file_format)
     check_size(target, target_format, info.width * options.scale, info.height * options.scale)
+
+
+def _is_same(path: Path, source: Path) -> bool:
+    """Whether both are one file; a path that cannot be looked at is none."""
+    try:
+        return path.samefile(source)
+    except OSError:
+        return False
 
 
 def _temporary_folder(target: Path) -> Path | None:

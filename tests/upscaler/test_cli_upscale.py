@@ -9,52 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+from command_line import Captured, draw, lines, names, upscale
 from PIL import Image
 
 from tilestep.upscaler.__main__ import main
 from tilestep.upscaler.cli import upscale as command
 from tilestep.upscaler.cli.files import find_pictures, name_results
 from tilestep.upscaler.cli.values import byte_count, count
-from tilestep.upscaler.model.checkpoint import save_checkpoint
-from tilestep.upscaler.model.descriptor import ModelDescriptor
-from tilestep.upscaler.model.network import NetworkConfig, TileNetwork
 from tilestep.upscaler.passes import SCALES
 from tilestep.upscaler.quality import MOST_STEPS, PRESET_NAMES
-
-Captured = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = NetworkConfig(width=8, shallow_blocks=1, deep_blocks=1, denoiser_width=8, outer_blocks=1, inner_blocks=1)
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_checkpoint(path, TileNetwork(config), ModelDescriptor(network=config, read_px=48))
-    return path
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, empty."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def draw(path: Path | str, width: int = 9, height: int = 7) -> None:
-    pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8)
-    Image.fromarray(pixels).save(path)
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-
-def upscale(checkpoint: Path, *arguments: str) -> int:
-    """Runs the command quickly; what the arguments say goes first."""
-    return main(
-        ["upscale", "--quality", "fast", "--dejpeg", "0", "--deblur", "0", "--checkpoint", str(checkpoint), *arguments]
-    )
 
 
 class TestNames:
@@ -109,11 +73,6 @@ class TestNames:
 
 
 class TestFailures:
-    def lines(self, capsys: Captured) -> list[str]:
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return captured.err.splitlines()
-
     def test_other_pictures_are_still_done(self, folder: Path, checkpoint: Path, capsys: Captured) -> None:
         draw("a.png")
         draw("c.png", 20, 20)
@@ -152,7 +111,7 @@ class TestFailures:
         draw("b.png")
         Path("empty").mkdir()
         assert upscale(checkpoint, *arguments) == 2
-        (line,) = self.lines(capsys)
+        (line,) = lines(capsys)
         assert line.startswith("tilestep upscale: ")
         assert words in line
         assert names(folder) == ["a.png", "b.png", "empty"]
@@ -176,7 +135,7 @@ class TestFailures:
         with pytest.raises(SystemExit) as caught:
             main(["upscale", "a.png", *arguments])
         assert caught.value.code == 2
-        (line,) = self.lines(capsys)
+        (line,) = lines(capsys)
         assert line.startswith("tilestep upscale: ")
 
     def test_no_command_shows_the_commands(self, capsys: Captured) -> None:
@@ -220,16 +179,17 @@ class TestProcess:
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
         options = ["--checkpoint", str(checkpoint), "--device", "cpu", "--dejpeg", "0", "--deblur", "0"]
         command_line = [sys.executable, "-m", "tilestep.upscaler", "upscale", "a.png", *options]
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+        number = getattr(signal, signal_name)
+        before = signal.signal(number, lambda *_: None)  # a job in the background ignores it, and so would its child
         process = subprocess.Popen(
             command_line, stderr=side, stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}
         )
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
         os.close(side)
         shown = b""
         while b"tiles" not in shown:
             shown += os.read(terminal, 4096)
-        process.send_signal(getattr(signal, signal_name))
+        process.send_signal(number)
         output, _ = process.communicate(timeout=60)
         shown = os.read(terminal, 4096)
         os.close(terminal)

@@ -14,21 +14,16 @@ from tilestep.upscaler.engine import EngineLimits
 from tilestep.upscaler.errors import InputError, OptionError, OutputError, TilestepError
 from tilestep.upscaler.handle import Progress
 from tilestep.upscaler.images.probe import ReadLimits
-from tilestep.upscaler.model.checkpoint import LoadedModel, load_model, save_checkpoint
-from tilestep.upscaler.model.descriptor import ModelDescriptor
-from tilestep.upscaler.model.network import NetworkConfig, TileNetwork, upsample_bicubic
+from tilestep.upscaler.model.checkpoint import LoadedModel, load_model
+from tilestep.upscaler.model.network import upsample_bicubic
 from tilestep.upscaler.upscale import UpscaleOptions, UpscaleResult, upscale_file
 
 QUICK = UpscaleOptions(quality="faithful", dejpeg=0.0, deblur=0.0)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    """Untrained: its heads start at zero, so that it enlarges as bicubic does."""
-    config = NetworkConfig(width=8, shallow_blocks=1, deep_blocks=1, denoiser_width=8, outer_blocks=1, inner_blocks=1)
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_checkpoint(path, TileNetwork(config), ModelDescriptor(network=config, read_px=48))
-    return load_model(path)
+def model(checkpoint: Path) -> LoadedModel:
+    return load_model(checkpoint)
 
 
 def smooth(height: int, width: int, bands: int = 3) -> np.ndarray:
@@ -139,6 +134,15 @@ def test_the_map_shows_each_tiles_steps(tmp_path: Path, model: LoadedModel) -> N
     assert (large[:60, :, 1] > large[:60, :, 2]).all()  # all tiles have the colour of the most steps, a yellow
 
 
+def test_a_quantisation_table_with_a_zero_is_no_fault(tmp_path: Path, model: LoadedModel) -> None:
+    source = saved(tmp_path, "x.jpg", smooth(40, 40), quality=75)
+    data = bytearray(source.read_bytes())
+    data[data.index(b"\xff\xdb") + 65] = 0
+    source.write_bytes(data)
+    result = upscale_file(source, tmp_path / "y.png", model, UpscaleOptions(quality="fast"))
+    assert result.target_size == (80, 80)
+
+
 def failure(error: type[TilestepError], *arguments: object) -> str:
     with pytest.raises(error) as caught:
         upscale_file(*arguments)  # type: ignore[arg-type]
@@ -162,6 +166,17 @@ class TestRefusals:
         source = saved(tmp_path, "x.png", smooth(420, 420))
         with pytest.raises(KeyboardInterrupt):
             upscale_file(source, tmp_path / "y.png", model, QUICK, interrupt)
+        assert [file.name for file in tmp_path.iterdir()] == ["x.png"]
+
+    def test_a_map_that_cannot_be_written_leaves_no_picture(self, tmp_path: Path, model: LoadedModel) -> None:
+        def remove_folder(progress: Progress) -> None:
+            if progress.tiles_done == progress.tiles_total:
+                (tmp_path / "maps").rmdir()
+
+        source = saved(tmp_path, "x.png", smooth(8, 8))
+        (tmp_path / "maps").mkdir()
+        options = replace(QUICK, map_path=tmp_path / "maps" / "map.png")
+        assert "map.png" in failure(OutputError, source, tmp_path / "y.png", model, options, remove_folder)
         assert [file.name for file in tmp_path.iterdir()] == ["x.png"]
 
     def test_the_picture_itself_is_never_overwritten(self, tmp_path: Path, model: LoadedModel) -> None:

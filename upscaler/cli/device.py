@@ -6,6 +6,7 @@ import re
 
 import torch
 
+from tilestep.upscaler.cli.words import brief
 from tilestep.upscaler.errors import OptionError
 
 
@@ -15,9 +16,9 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cpu":
         return torch.device("cpu")
-    match = re.fullmatch(r"cuda(?::(\d+))?", name)
+    match = re.fullmatch(r"cuda(?::(\d{1,4}))?", name)
     if match is None:
-        raise OptionError(f"There is no device {name!r}: give auto, cpu, cuda or cuda:N.")
+        raise OptionError(f"There is no device {brief(repr(name))}: give auto, cpu, cuda or cuda:N.")
     if not torch.cuda.is_available():
         raise OptionError("PyTorch finds no CUDA device here: give --device cpu, or install a build of it for CUDA.")
     if int(match[1] or 0) >= torch.cuda.device_count():

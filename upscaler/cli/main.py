@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType, ModuleType
 from typing import NoReturn
 
+from tilestep.upscaler.cli.words import brief, printable
 from tilestep.upscaler.errors import TilestepError
 
 DONE, FAILED, INTERRUPTED = 0, 2, 130
@@ -28,7 +29,7 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(FAILED, f"{self.prog}: {message}. See {self.prog} --help.\n")
+        self.exit(FAILED, f"{self.prog}: {brief(message)}. See {self.prog} --help.\n")
 
 
 def main(arguments: Sequence[str] | None = None, commands: Mapping[str, tuple[str, str]] = COMMANDS) -> int:
@@ -80,7 +81,7 @@ def _parser(arguments: Sequence[str], commands: Mapping[str, tuple[str, str]]) -
 
 def _fail(line: str, code: int) -> int:
     with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
     return code
 
 

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from tilestep.upscaler.cli.words import printable
 from tilestep.upscaler.handle import Progress
 
 _FORMAT = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} tiles{postfix} steps, {elapsed}, {remaining} left"
@@ -17,6 +18,7 @@ class TileBar:
     """One bar for one picture; call it with every `Progress`."""
 
     def __init__(self, name: str) -> None:
+        name = printable(name)
         self._name = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
         self._bar: tqdm[None] | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -10,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tilestep.upscaler.cli import values
+from tilestep.upscaler.cli.words import brief, printable
 from tilestep.upscaler.errors import OptionError, TilestepError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tilestep.upscaler.model.checkpoint import LoadedModel
     from tilestep.upscaler.upscale import UpscaleOptions, UpscaleResult
 
@@ -39,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "-o",
         "--output",
+        type=values.name,
         metavar="OUT",
         help="a file or a folder that exists (default: NAME_2x.png beside IN)",
     )
@@ -58,9 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add(name, type=kind, metavar="auto|0..1", help=f"how much {trace} to undo (default: auto, from the picture)")
     add("--device", default="auto", help="auto, cpu or cuda[:n] (default: %(default)s)")
     add("--max-memory", type=values.byte_count, metavar="SIZE", help="for weights and tiles in work, such as 2G")
-    add("--map", type=Path, metavar="MAP.png", help="paint the steps per tile; for several pictures a folder")
+    add("--map", type=values.path, metavar="MAP.png", help="paint the steps per tile; for several pictures a folder")
     add("--format", type=values.file_format, metavar="png|jpeg|webp|tiff", help="default: by OUT's name, else png")
-    add("--checkpoint", type=Path, metavar="FILE", help="other weights than those that come with the program")
+    add("--checkpoint", type=values.path, metavar="FILE", help="other weights than those that come with the program")
     add("--max-pixels", type=values.count, default=10**9, metavar="N", help="refuse larger pictures (default: 1G)")
     add("--force", action="store_true", help="overwrite results that are there already")
 
@@ -81,13 +86,21 @@ def run(args: argparse.Namespace) -> int:
     targets = name_results(pictures, args.output, args.scale, args.format)
     maps = _map_names(pictures, targets, args.map)
     model, options = _prepare(args)
-    done, failed, sources = 0, len(failures), {path.resolve() for path in pictures}
-    for source, target, map_path in zip(pictures, targets, maps, strict=True):
-        result = _upscale(Job(source, target, replace(options, map_path=map_path)), model, sources)
-        done, failed = done + bool(result), failed + (result is None)
+    jobs = [
+        Job(source, target, replace(options, map_path=map_path))
+        for source, target, map_path in zip(pictures, targets, maps, strict=True)
+    ]
+    done = upscale_all(jobs, model)
+    failed = len(failures) + len(jobs) - done
     if done + failed > 1:
         print(f"{done} upscaled, {failed} failed, {time.perf_counter() - started:.1f} s")
     return FAILED if failed else DONE
+
+
+def upscale_all(jobs: Sequence[Job], model: LoadedModel) -> int:
+    """One picture after another, whatever happens to any of them, each with its lines. Returns how many were done."""
+    sources = {os.path.realpath(job.source) for job in jobs}
+    return sum(_upscale(job, model, sources) for job in jobs)
 
 
 def _prepare(args: argparse.Namespace) -> tuple[LoadedModel, UpscaleOptions]:
@@ -126,28 +139,41 @@ def _check_memory(model: LoadedModel, max_bytes: int | None) -> None:
         raise OptionError(f"--max-memory is too small: weights and one tile need about {-(-least // MIB)}M.")
 
 
-def _upscale(job: Job, model: LoadedModel, sources: set[Path]) -> UpscaleResult | None:
-    """One picture, with its lines for the person; None when it failed."""
+def _upscale(job: Job, model: LoadedModel, sources: set[str]) -> bool:
+    """One picture, with its lines for the person. Returns whether it was done."""
     from tilestep.upscaler.cli.progress import TileBar
     from tilestep.upscaler.upscale import upscale_file
 
     try:
-        if job.target.resolve() in sources:
-            raise OptionError(f"{job.target} is one of the pictures: choose another folder for the results.")
+        _spare_sources(job, sources)
         with TileBar(job.source.name) as bar:
             result = upscale_file(job.source, job.target, model, job.options, bar)
-    except TilestepError as error:
-        _complain(error)
-        return None
-    except MemoryError:
-        _complain(
-            TilestepError(f"{job.source}: there is not enough memory for it. Close other programs and try again.")
-        )
-        return None
-    print(_summary(result), flush=True)
+    except Exception as error:
+        _complain(_in_words(job.source, error))
+        return False
+    print(printable(_summary(result)), flush=True)
     for note in result.notes:
-        print(f"  note: {note}", flush=True)
-    return result
+        print(printable(f"  note: {note}"), flush=True)
+    return True
+
+
+def _spare_sources(job: Job, sources: set[str]) -> None:
+    """Refuses to write over a picture of the same run."""
+    for path, what in ((job.target, "results"), (job.options.map_path, "maps")):
+        if path and os.path.realpath(path) in sources:
+            raise OptionError(f"{path} is one of the pictures: choose another folder for the {what}.")
+
+
+def _in_words(picture: Path, error: Exception) -> TilestepError:
+    if isinstance(error, TilestepError):
+        return error
+    if isinstance(error, MemoryError):
+        return TilestepError(f"{picture}: there is not enough memory for it. Close other programs and try again.")
+    words = brief(" ".join(str(error).split()))
+    return TilestepError(
+        f"{picture}: something went wrong that should not, a fault of this program or of the file "
+        f"({type(error).__name__}: {words}). Save it again with another program, or report the fault."
+    )
 
 
 def _summary(result: UpscaleResult) -> str:
@@ -167,11 +193,11 @@ def _summary(result: UpscaleResult) -> str:
 
 
 def _map_names(pictures: list[Path], targets: list[Path], chosen: Path | None) -> list[Path | None]:
-    from tilestep.upscaler.cli.files import check_distinct
+    from tilestep.upscaler.cli.files import check_distinct, is_folder
 
     if chosen is None:
         return [None] * len(pictures)
-    if chosen.is_dir():
+    if is_folder(chosen):
         names = [chosen / f"{target.stem}_map.png" for target in targets]
         check_distinct(pictures, names)
         return [*names]
@@ -181,4 +207,4 @@ def _map_names(pictures: list[Path], targets: list[Path], chosen: Path | None) -
 
 
 def _complain(error: TilestepError) -> None:
-    print(f"tilestep upscale: {error}", file=sys.stderr, flush=True)
+    print(printable(f"tilestep upscale: {error}"), file=sys.stderr, flush=True)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from tilestep.upscaler.images.info import FileFormat
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_LARGEST = 2**63 - 1
+_DIGITS = 19
 FORMATS: dict[str, FileFormat] = {
     "png": "png",
     "jpeg": "jpeg",
@@ -50,11 +53,23 @@ def file_format(text: str) -> FileFormat:
     return FORMATS[text.lower().lstrip(".")]
 
 
+def name(text: str) -> str:
+    """A name of a file or a folder; an empty one would mean the folder that the person happens to be in."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty: name a file or a folder, or leave the option out")
+    return text
+
+
+def path(text: str) -> Path:
+    """A path that is not empty."""
+    return Path(name(text))
+
+
 def whole_number(least: int, most: int) -> Callable[[str], int]:
     """Reads an integer between two bounds, both allowed."""
 
     def read(text: str) -> int:
-        if not re.fullmatch(r"[+-]?\d+", text) or not least <= int(text) <= most:
+        if not re.fullmatch(rf"[+-]?\d{{1,{_DIGITS}}}", text) or not least <= int(text) <= most:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
         return int(text)
 
@@ -64,6 +79,6 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
 def _scaled(text: str, units: dict[str, int], example: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?", text.strip().lower())
     value = float(match[1]) * units[match[2]] if match else 0
-    if value < 1:
+    if not 1 <= value <= _LARGEST:
         raise argparse.ArgumentTypeError(f"{text!r} is not {example}")
     return int(value)

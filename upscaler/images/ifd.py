@@ -115,10 +115,12 @@ class DirectoryReader:
         return int(value)
 
     def _bytes(self, offset: int, count: int) -> bytes:
+        if offset + count > self._size:
+            raise DirectoryError("it points beyond its end")
         self._file.seek(offset)
         data = self._file.read(count)
         if len(data) < count:
-            raise DirectoryError("the file ends within a directory")
+            raise DirectoryError("it ends within a directory")
         return data
 
 

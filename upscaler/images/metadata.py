@@ -10,9 +10,12 @@ from tilestep.upscaler.images.info import NAMES, FileFormat, Metadata
 from tilestep.upscaler.images.read_jpeg import EXIF_PREFIX, XMP_PREFIX
 from tilestep.upscaler.images.read_png import text_keyword
 
+ICC_PIECE_BYTES, MOST_ICC_PIECES = 65519, 255
+"""A JPEG segment's share of a colour profile, and how many segments are counted (ICC.1, annex B.4)."""
 _SEGMENT_BYTES = 65533
+_MOST_WORDS = 5
 _COLOUR_SPACE = slice(16, 20)
-_TOO_LONG = "{} was left out: it is longer than the 64 KiB that JPEG has for it."
+_TOO_LONG = "{} was left out: it is longer than the {} that JPEG has for it."
 _TELLING = (b"gAMA", b"cHRM", b"cICP")
 
 
@@ -48,8 +51,10 @@ def for_result(
 def _without_png_chunks(metadata: Metadata, name: str) -> tuple[Metadata, list[str]]:
     notes = []
     if metadata.png_text:
-        words = ", ".join(dict.fromkeys(text_keyword(chunk) for chunk in metadata.png_text))
-        notes.append(f"PNG text ({words}) was left out: {name} has no place for it; PNG keeps it.")
+        words = list(dict.fromkeys(text_keyword(chunk) for chunk in metadata.png_text))
+        more = [f"{len(words) - _MOST_WORDS} more"] if len(words) > _MOST_WORDS else []
+        named = ", ".join([*words[:_MOST_WORDS], *more])
+        notes.append(f"PNG text ({named}) was left out: {name} has no place for it; PNG keeps it.")
     kinds = [chunk.kind for chunk in metadata.png_colour]
     if not metadata.icc and b"sRGB" not in kinds and any(kind in kinds for kind in _TELLING):
         notes.append(f"The colour description of the PNG file was left out: {name} has no place for it.")
@@ -57,14 +62,17 @@ def _without_png_chunks(metadata: Metadata, name: str) -> tuple[Metadata, list[s
 
 
 def _without_long_segments(metadata: Metadata) -> tuple[Metadata, list[str]]:
-    """JPEG keeps EXIF, XMP and IPTC in one segment of 64 KiB each."""
+    """JPEG keeps EXIF, XMP and IPTC in one segment of 64 KiB each, and a colour profile in 255 of them at most."""
     notes = []
     if len(metadata.exif or b"") + len(EXIF_PREFIX) > _SEGMENT_BYTES:
         metadata = replace(metadata, exif=None)
-        notes.append(_TOO_LONG.format("EXIF"))
+        notes.append(_TOO_LONG.format("EXIF", "64 KiB"))
     if len(metadata.xmp or b"") + len(XMP_PREFIX) > _SEGMENT_BYTES:
         metadata = replace(metadata, xmp=None)
-        notes.append(_TOO_LONG.format("XMP"))
+        notes.append(_TOO_LONG.format("XMP", "64 KiB"))
+    if len(metadata.icc or b"") > MOST_ICC_PIECES * ICC_PIECE_BYTES:
+        metadata = replace(metadata, icc=None)
+        notes.append(_TOO_LONG.format("The colour profile", "16 MiB"))
     return metadata, notes
 
 

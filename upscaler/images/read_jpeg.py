@@ -39,6 +39,7 @@ def read_jpeg(path: Path, file: BinaryIO) -> PictureInfo:
         for prefix, parts in kept.items():
             if marker in (APP1, APP2, APP13) and data.startswith(prefix):
                 parts.append(data[len(prefix) :])
+    steps = {number: table for number, table in steps.items() if all(table)}  # 0 says nothing
     components = frame[5] if len(frame) > 5 else 0
     if not scan or components not in _COLOURS or len(frame) < 6 + 3 * components:
         raise InputError(_DAMAGED.format("its header is missing or wrong"))
@@ -113,7 +114,8 @@ def zigzag_index(row: int, column: int) -> int:
 
 def _profile(parts: list[bytes]) -> bytes | None:
     """Joins the pieces of a colour profile (ICC.1, annex B.4); None when one is missing."""
-    pieces = {part[0]: part[2:] for part in parts if len(part) > 2}
-    if not pieces or set(pieces) != set(range(1, parts[0][1] + 1)):
+    whole = [part for part in parts if len(part) > 2]
+    pieces = {part[0]: part[2:] for part in whole}
+    if not pieces or set(pieces) != set(range(1, whole[0][1] + 1)):
         return None
     return b"".join(pieces[number] for number in sorted(pieces))

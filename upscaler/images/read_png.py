@@ -17,6 +17,7 @@ XMP_KEYWORD = b"XML:com.adobe.xmp"
 MAX_KEPT_BYTES = 32 << 20
 MAX_INFLATED_BYTES = 64 << 20
 MAX_SMALL_CHUNKS, SMALL_BYTES = 10_000, 256
+LONGEST_KEYWORD = 79
 _COLOURS: dict[int, tuple[Colour, bool]] = {
     0: ("grey", False),
     2: ("rgb", False),
@@ -63,7 +64,7 @@ def read_png(path: Path, file: BinaryIO) -> PictureInfo:
 
 def text_keyword(chunk: PngChunk) -> str:
     """The keyword of a text chunk, such as `parameters` or `prompt`."""
-    return chunk.data.split(b"\0", 1)[0].decode("latin-1")
+    return chunk.data.split(b"\0", 1)[0][:LONGEST_KEYWORD].decode("latin-1")
 
 
 def _chunks(file: BinaryIO) -> Iterator[PngChunk]:

@@ -18,7 +18,7 @@ def read_webp(path: Path, file: BinaryIO) -> PictureInfo:
     """Walks the chunks; image data is stepped over. Raises InputError."""
     chunks = _chunks(file)
     width, height, has_alpha = _size(chunks)
-    flags = chunks.get(b"VP8X", b"\0")[0]
+    flags = int.from_bytes(chunks.get(b"VP8X", b"")[:1], "little")
     block = chunks[b"EXIF"].removeprefix(b"Exif\0\0") if b"EXIF" in chunks else None
     return PictureInfo(
         path=path,

@@ -45,7 +45,7 @@ class PictureSink:
     def __init__(self, result: Result, overwrite: bool = False) -> None:
         """Raises OutputError when the target cannot be written, is there already, or is no ordinary file."""
         check_target(result.path, overwrite)
-        self._result, self._target = result, result.path.resolve()
+        self._result, self._target = result, Path(os.path.realpath(result.path))
         self._encoder = _ENCODERS[result.layout.format](result.layout)
         self._temporary = self._target.parent / f".tilestep-{secrets.token_hex(6)}.part"
         self._threads = min(max((os.cpu_count() or 2) // 2, 1), MAX_THREADS)
@@ -62,6 +62,9 @@ class PictureSink:
         except OSError as error:
             self.abort()
             raise unwritable(result.path, error) from error
+        except BaseException:
+            self.abort()
+            raise
 
     def room(self, rows: int) -> bool:
         """Always: `write` waits instead."""
@@ -79,8 +82,8 @@ class PictureSink:
             if self._filled == len(self._band) or self._rows == self._result.layout.height:
                 self._submit()
 
-    def finish(self) -> None:
-        """Waits until all is on disk, then gives the file its name. Raises OutputError, and ValueError if rows lack."""
+    def complete(self) -> None:
+        """Waits until all is on disk, still without its name. Raises OutputError, and ValueError if rows lack."""
         if self._rows != self._result.layout.height or self._file is None:
             raise ValueError(f"{self._rows} of {self._result.layout.height} rows were written")
         self._drain(0)
@@ -89,6 +92,14 @@ class PictureSink:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
+        except OSError as error:
+            raise unwritable(self._result.path, error) from error
+
+    def finish(self) -> None:
+        """Gives the file its name, once it is complete. Raises what `complete` raises."""
+        if self._file is None or not self._file.closed:
+            self.complete()
+        try:
             self._temporary.replace(self._target)
         except OSError as error:
             raise unwritable(self._result.path, error) from error

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from tilestep.upscaler.images.encoder import Band, Layout
-from tilestep.upscaler.images.metadata import pieces
+from tilestep.upscaler.images.metadata import ICC_PIECE_BYTES, pieces
 from tilestep.upscaler.images.read_jpeg import (
     APP1,
     APP2,
@@ -28,7 +28,6 @@ from tilestep.upscaler.images.read_jpeg import (
 QUALITY = 95
 _BLOCK_PX = 8
 _MAX_INTERVAL = 65535
-_ICC_PIECE_BYTES = 65519
 _APP0, _SOF0, _DRI, _RST0, _END = 0xE0, 0xC0, 0xDD, 0xD0, b"\xff\xd9"
 
 
@@ -76,7 +75,7 @@ class JpegEncoder:
         ):
             if data:
                 _write_segment(file, marker, prefix + data)
-        parts = pieces(metadata.icc or b"", _ICC_PIECE_BYTES)
+        parts = pieces(metadata.icc or b"", ICC_PIECE_BYTES)
         for number, part in enumerate(parts, 1):
             _write_segment(file, APP2, ICC_PREFIX + bytes([number, len(parts)]) + part)
 

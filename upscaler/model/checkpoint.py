@@ -17,6 +17,7 @@ from tilestep.upscaler.model.descriptor import ModelDescriptor
 from tilestep.upscaler.model.network import TileNetwork
 
 SHIPPED_NAME = "tilestep-2x.safetensors"
+_DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,13 @@ def load_model(
     `dtype` defaults to float16 on CUDA and float32 elsewhere. Raises CheckpointError.
     """
     device = torch.device(device)
-    weights, descriptor = read_checkpoint(Path(path) if path else shipped_checkpoint())
+    path = Path(path) if path else shipped_checkpoint()
+    weights, descriptor = read_checkpoint(path)
     dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
-    network = TileNetwork(descriptor.network)
     try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(f"{path} does not fit its own description: train or download it again.") from error
+        network = _built(descriptor, weights)
+    except (RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{path.name} does not fit its own description: train or download it again.") from error
     network.eval().requires_grad_(False)
     network = network.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return LoadedModel(network, ResidualDiffusion(descriptor.process), descriptor, device, dtype)
@@ -57,9 +58,11 @@ def load_model(
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], ModelDescriptor]:
     """Weights as stored, and the descriptor. Raises CheckpointError with words for a person."""
-    if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint at {path}: give a .safetensors file made by `tilestep train`.")
     try:
+        if not path.is_file():
+            raise CheckpointError(
+                f"There is no checkpoint at {path}: give a .safetensors file made by `tilestep train`."
+            )
         with safe_open(path, framework="pt") as file:
             descriptor = ModelDescriptor.from_metadata(file.metadata(), path.name)
             return {name: file.get_tensor(name) for name in file.keys()}, descriptor  # noqa: SIM118
@@ -69,9 +72,20 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], ModelDescriptor]:
 
 def save_checkpoint(path: Path, network: TileNetwork, descriptor: ModelDescriptor) -> None:
     """Writes weights in the descriptor's precision; the file appears whole or not at all."""
-    dtype = {"float32": torch.float32, "float16": torch.float16}[descriptor.precision]
+    dtype = _DTYPES[descriptor.precision]
     weights = {name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
     save_file(weights, temporary, metadata=descriptor.to_metadata())
     temporary.replace(path)
+
+
+def _built(descriptor: ModelDescriptor, weights: dict[str, Tensor]) -> TileNetwork:
+    """The network with its weights; memory for it is taken only once they fit. Raises RuntimeError and ValueError."""
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in TileNetwork(descriptor.network).state_dict().items()}
+    if shapes != {name: tensor.shape for name, tensor in weights.items() if tensor.is_floating_point()}:
+        raise ValueError("the weights have other names, shapes or types")
+    network = TileNetwork(descriptor.network)
+    network.load_state_dict(weights)
+    return network
