@@ -9,10 +9,11 @@ import torch
 
 from tilestep.upscaler.diffusion.process import ProcessConfig, ResidualDiffusion
 from tilestep.upscaler.engine import EngineLimits, TileEngine, TileRequest
+from tilestep.upscaler.evaluation.resize import halve
 from tilestep.upscaler.model.checkpoint import LoadedModel
 from tilestep.upscaler.model.descriptor import Calibration, ModelDescriptor
 from tilestep.upscaler.model.inference import regress_core
-from tilestep.upscaler.model.network import NetworkConfig, TileNetwork
+from tilestep.upscaler.model.network import NetworkConfig, TileNetwork, upsample_bicubic
 from tilestep.upscaler.quality import FULL, PRESET_NAMES, Quality, preset, with_steps
 from tilestep.upscaler.tiling.rows import ArraySink, ArraySource
 
@@ -100,11 +101,28 @@ def test_a_cancelled_picture_leaves_nothing_between_its_passes() -> None:
 @pytest.mark.parametrize("halo", [0, 3, 6, 12])
 @pytest.mark.parametrize("depth", ["shallow", "deep"])
 def test_leaving_out_what_the_core_does_not_see_changes_no_value(depth, halo) -> None:
-    lr, corruption = torch.rand(2, 3, 40, 34), torch.rand(2, 2)
+    lr, corruption = torch.rand(2, 3, 40, 34), torch.tensor([[0.3, 0.0], [0.0, 0.0]])
     regressor = MODEL.network.regressor
     whole = (regressor.shallow(lr, corruption) if depth == "shallow" else regressor(lr, corruption)).g
     expected = whole[..., 2 * halo : whole.shape[-2] - 2 * halo, 2 * halo : whole.shape[-1] - 2 * halo]
     assert torch.allclose(regress_core(regressor, lr, corruption, depth, halo), expected, atol=1e-5)
+
+
+def test_a_trusted_picture_is_nearly_what_the_result_gives_when_it_is_halved_again() -> None:
+    regressor = MODEL.network.regressor
+    soft = upsample_bicubic(upsample_bicubic(torch.rand(1, 3, 10, 8, generator=torch.Generator().manual_seed(1))))
+    wrong = []
+    for dejpeg in (0.0, 0.5):
+        g = regressor(soft, torch.tensor([[dejpeg, 0.0]])).g
+        wrong.append(float((regressor.back_projection.halve(g) - soft).abs().mean()))
+    assert wrong[0] < wrong[1] / 3
+
+
+def test_halving_agrees_with_the_protocol_of_the_field() -> None:
+    image = picture(40, 32)
+    ours = MODEL.network.regressor.back_projection.halve(torch.from_numpy(image).permute(2, 0, 1)[None].float())
+    theirs = halve(image).transpose(2, 0, 1)
+    assert np.abs(ours[0, :, 2:-2, 2:-2].numpy() - theirs[:, 2:-2, 2:-2]).max() < 1.01
 
 
 def test_only_faithful_averages_and_never_with_steps() -> None:

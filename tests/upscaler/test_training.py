@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from tilestep.upscaler.training.crops import CropDataset, load_pictures
 from tilestep.upscaler.training.loop import Trainer, learning_rate
 from tilestep.upscaler.training.settings import TrainSettings
 from tilestep.upscaler.training.stages import Batch
+from tilestep.upscaler.training.state import read_state
 
 TINY = NetworkConfig(width=8, shallow_blocks=1, deep_blocks=1, denoiser_width=8, outer_blocks=1, inner_blocks=1)
 
@@ -48,12 +52,20 @@ def settings(pictures: Path, tmp_path: Path) -> TrainSettings:
 
 
 class InterruptedTrainer(Trainer):
-    """Somebody presses Ctrl-C when a stage has taken two steps."""
+    """Somebody presses Ctrl-C in the second step, when the first of the optimisers has changed its weights."""
 
-    def _train_step(self, batch: Batch, done_share: float) -> dict[str, torch.Tensor]:
-        if self.state.progress.step == 2:
-            raise KeyboardInterrupt
-        return super()._train_step(batch, done_share)
+    def _take_step(self, done_share: float) -> None:
+        if self.state.progress.step == 1:
+            self.state.optimizers[0].register_step_post_hook(lambda *_: signal.raise_signal(signal.SIGINT))
+        super()._take_step(done_share)
+
+
+@pytest.fixture
+def foreground() -> Iterator[None]:
+    """A job in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_a_run_leaves_a_usable_checkpoint_curves_and_samples(settings: TrainSettings) -> None:
@@ -65,6 +77,11 @@ def test_a_run_leaves_a_usable_checkpoint_curves_and_samples(settings: TrainSett
     for name in ("samples.png", "curves.png"):
         with Image.open(settings.out / name) as picture:
             assert min(picture.size) > 100
+
+
+def test_worker_processes_end_with_the_run(settings: TrainSettings) -> None:
+    Trainer(replace(settings, workers=1)).run()
+    assert not multiprocessing.active_children()
 
 
 def test_the_averaged_weights_are_the_ones_that_are_kept(settings: TrainSettings) -> None:
@@ -84,11 +101,13 @@ def test_training_lowers_the_loss(settings: TrainSettings) -> None:
     assert error[1] < error[0]
 
 
+@pytest.mark.usefixtures("foreground")
 def test_a_resumed_run_is_the_run_that_never_stopped(settings: TrainSettings) -> None:
     whole = load_model(Trainer(replace(settings, out=settings.out / "whole")).run()).network.state_dict()
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             InterruptedTrainer(replace(settings, resume=(settings.out / "state.pt").exists())).run()
+        assert read_state(settings.out / "state.pt")["progress"]["step"] == 2
         trainer = Trainer(replace(settings, resume=True))
         stages = [s for s in settings.stages if s not in trainer.state.progress.finished]
         trainer._run_stage(stages[0])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tilestep.upscaler.diffusion.uncertainty import core
 from tilestep.upscaler.model.network import (
+    PROJECTION_REACH_PX,
     REGRESSOR_UNIT,
     SCALE,
     Regressor,
@@ -24,6 +25,13 @@ from tilestep.upscaler.model.network import (
 
 def regress_core(regressor: Regressor, lr: Tensor, corruption: Tensor, depth: str, halo_px: int) -> Tensor:
     """`g` of the core, (N, 3, 2(H - 2 halo), 2(W - 2 halo)), of tiles (N, 3, H, W); `depth` is "shallow" or "deep"."""
+    ring = min(halo_px, PROJECTION_REACH_PX)
+    first = _before_projection(regressor, lr, corruption, depth, halo_px - ring)
+    g: Tensor = regressor.back_projection(first, core(lr, halo_px - ring), corruption)
+    return core(g, SCALE * ring)
+
+
+def _before_projection(regressor: Regressor, lr: Tensor, corruption: Tensor, depth: str, halo_px: int) -> Tensor:
     blocks = cast(list[ResidualBlock], [*regressor.shallow_blocks, *(regressor.deep_blocks if depth == "deep" else ())])
     head = regressor.deep_head if depth == "deep" else regressor.shallow_head
     convolutions = 2 + 2 * len(blocks)

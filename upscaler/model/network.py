@@ -12,12 +12,16 @@ Everything runs at the low resolution: high-resolution tensors enter by pixel-un
 Plain 3x3 convolutions without normalisation, so that no statistic of a whole tile can show as a seam. Without it the
 scales must be right from the start: features of about 1, where SiLU bends. So pictures enter stretched around grey, and
 heads speak in units of `REGRESSOR_UNIT`; with features of 0.01 the network is all but linear and learns nothing.
+
+Where the tile is to be trusted (no corruption), `g` halved again is all but the tile: one step of iterative
+back-projection (Irani and Peleg, "Improving Resolution by Image Registration", 1991) adds what is missing.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +32,8 @@ IMAGE_CHANNELS = 3
 CORRUPTIONS = 2
 INPUT_STRETCH = 4.0
 REGRESSOR_UNIT = 0.1
+PROJECTION_REACH_PX = 4
+MIRRORED_AXES = ((), (3,), (2,), (2, 3))
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,31 @@ def upsample_bicubic(lr: Tensor) -> Tensor:
     return F.interpolate(lr, scale_factor=SCALE, mode="bicubic", align_corners=False)
 
 
+class BackProjection(nn.Module):
+    """g + enlarged(lr - halved(g)) for uncorrupted tiles; halving as MATLAB's antialiased bicubic (a = -0.5) does.
+
+    Reaches `PROJECTION_REACH_PX` low-resolution pixels; at the border the last pixel is repeated.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        x = (torch.arange(8) - 3.5).abs() / 2
+        near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+        taps = torch.where(x <= 1, near, far)
+        self.register_buffer("taps", (taps / taps.sum()).repeat(IMAGE_CHANNELS, 1, 1, 1), persistent=False)
+
+    def halve(self, g: Tensor) -> Tensor:
+        """(N, 3, 2H, 2W) -> (N, 3, H, W)."""
+        taps = cast(Tensor, self.taps)
+        padded = F.pad(g, (3, 3, 3, 3), mode="replicate")
+        narrow = F.conv2d(padded, taps, stride=(1, SCALE), groups=IMAGE_CHANNELS)
+        return F.conv2d(narrow, taps.mT, stride=(SCALE, 1), groups=IMAGE_CHANNELS)
+
+    def forward(self, g: Tensor, lr: Tensor, corruption: Tensor) -> Tensor:
+        trusted = (corruption == 0).all(1).to(g.dtype)[:, None, None, None]
+        return g + upsample_bicubic(lr - self.halve(g)) * trusted
+
+
 class ResidualBlock(nn.Module):
     """x + conv(silu(conv(x))); `gain` says how much a new block adds, 0 nothing."""
 
@@ -87,29 +118,43 @@ class Regressor(nn.Module):
         self.shallow_head = _conv(width, IMAGE_CHANNELS * SCALE**2, gain=0)
         self.deep_blocks = nn.Sequential(*(ResidualBlock(width, gain=0) for _ in range(config.deep_blocks)))
         self.deep_head = _conv(width, IMAGE_CHANNELS * SCALE**2, gain=0)
+        self.back_projection = BackProjection()
 
     def shallow(self, lr: Tensor, corruption: Tensor) -> Regression:
         """The early exit."""
         features = self.shallow_blocks(self.stem(with_planes(lr, corruption)))
-        return self._enlarge(lr, features, self.shallow_head)
+        return self._enlarge(lr, corruption, features, self.shallow_head)
 
     def forward(self, lr: Tensor, corruption: Tensor) -> Regression:
         features = self.deep_blocks(self.shallow_blocks(self.stem(with_planes(lr, corruption))))
-        return self._enlarge(lr, features, self.deep_head)
+        return self._enlarge(lr, corruption, features, self.deep_head)
 
     def both(self, lr: Tensor, corruption: Tensor) -> tuple[Regression, Regression]:
         """Early and full estimate in one pass, for training."""
         shallow = self.shallow(lr, corruption)
-        return shallow, self._enlarge(lr, self.deep_blocks(shallow.features), self.deep_head)
+        return shallow, self._enlarge(lr, corruption, self.deep_blocks(shallow.features), self.deep_head)
 
+    @torch.no_grad()
     def grow(self) -> None:
-        """Starts the deep part where the trained shallow part stands: same head, blocks that add nothing yet."""
-        self.deep_head.load_state_dict(self.shallow_head.state_dict())
+        """Starts the deep part where the trained shallow part stands: same head, blocks that add nothing yet.
 
-    @staticmethod
-    def _enlarge(lr: Tensor, features: Tensor, head: nn.Module) -> Regression:
+        They look for what the shallow blocks look for, in other mirror images (stacking, after Gong et al., "Efficient
+        Training of BERT by Progressively Stacking", 2019): their hidden features are bent by SiLU as far as those of
+        trained blocks. From random kernels, which are a third as large, they stay all but linear and learn nothing.
+        """
+        self.deep_head.load_state_dict(self.shallow_head.state_dict())
+        trained = cast(list[ResidualBlock], list(self.shallow_blocks))
+        for number, block in enumerate(cast(list[ResidualBlock], list(self.deep_blocks))):
+            copy, source = divmod(number, len(trained))
+            block.conv1.load_state_dict(trained[source].conv1.state_dict())
+            block.conv1.weight.copy_(block.conv1.weight.flip(MIRRORED_AXES[copy % len(MIRRORED_AXES)]))
+            nn.init.zeros_(block.conv2.weight)
+            nn.init.zeros_(cast(Tensor, block.conv2.bias))
+
+    def _enlarge(self, lr: Tensor, corruption: Tensor, features: Tensor, head: nn.Module) -> Regression:
         correction = F.pixel_shuffle(head(features), SCALE) * REGRESSOR_UNIT
-        return Regression(upsample_bicubic(lr) + correction, features)
+        g = self.back_projection(upsample_bicubic(lr) + correction, lr, corruption)
+        return Regression(g, features)
 
 
 class TimeBlock(nn.Module):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tilestep.upscaler.tiling.fixed import FixedPixels, encode
 
-REACHES_PX = (2, 4)
+REACHES_PX = (2, 4, 8)
 BOUND_REACH_PX = 2
 NOTHING_NEAR = 0.5
 

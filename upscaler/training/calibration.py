@@ -40,7 +40,7 @@ class TileStudy:
     """N held-out tiles and all that any policy could make of them.
 
     `paths[n]`: the clean core after each of n steps, (n, N, 3, h, w) float16; `paths[0]` is the regressor's, (1, ...).
-    `measure`: of pictures in [-1, 1], lower is better, one value a picture. `corrupted`: (N,) bool.
+    `measure`: of pictures in [-1, 1], lower is better, one value a picture or one for all. `corrupted`: (N,) bool.
     """
 
     uncertainty: Tensor
@@ -86,7 +86,7 @@ class TileStudy:
     def _compare(self, found: Tensor, truth: Tensor) -> Tensor:
         assert self.measure is not None
         chunks = [slice(start, start + CHUNK) for start in range(0, len(found), CHUNK)]
-        return torch.cat([self.measure(found[rows] * 2 - 1, truth[rows] * 2 - 1).reshape(-1) for rows in chunks])
+        return torch.cat([_each(self.measure, found[rows] * 2 - 1, truth[rows] * 2 - 1) for rows in chunks])
 
     def _chosen(self, quality: Quality) -> list[tuple[int, int]]:
         """Budget, and index of the estimate at which sampling stops, of each tile."""
@@ -181,6 +181,14 @@ def _exit_step(path: Tensor, exit_change: float) -> int:
         if float((path[i] - path[i - 1]).abs().mean()) * 255 < exit_change:
             return i
     return len(path) - 1
+
+
+def _each(measure: PictureLoss, found: Tensor, truth: Tensor) -> Tensor:
+    """One value a picture, also of a measure that gives one for all."""
+    values = measure(found, truth).reshape(-1)
+    if len(values) == len(found):
+        return values
+    return torch.cat([measure(found[i : i + 1], truth[i : i + 1]).reshape(-1) for i in range(len(found))])
 
 
 def _psnr(pictures: Tensor, truth: Tensor) -> Tensor:

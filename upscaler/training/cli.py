@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import signal
 from pathlib import Path
-from types import FrameType
 
 STAGE_NAMES = ("shallow", "deep", "denoiser", "calibrate")
+RATE_HELP = "peak learning rate of every stage (default: shallow 0.005, deep 0.001, denoiser 0.0015)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,10 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stages", nargs="+", choices=STAGE_NAMES, default=list(STAGE_NAMES), help="what to train")
     parser.add_argument("--batch-size", type=int, default=16, help="crops a step (default 16)")
     parser.add_argument("--crop", type=int, default=32, help="side of a crop in low-resolution pixels (default 32)")
-    parser.add_argument("--learning-rate", type=float, help="peak learning rate (default: by stage, 0.005 or 0.0015)")
+    parser.add_argument("--learning-rate", type=float, help=RATE_HELP)
     parser.add_argument("--extra-loss", metavar="MODULE:FUNCTION", help="loss on pictures in [-1, 1] for the denoiser")
     parser.add_argument("--extra-weight", type=float, default=1.0, help="weight of the extra loss (default 1)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of weights, crops and noise (default 0)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda[:n]")
     parser.add_argument("--workers", type=int, default=1, help="processes that cut and corrupt crops (default 1)")
     parser.add_argument("--validate-minutes", type=float, default=5, help="time between validations (default 5)")
@@ -35,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     """Trains; prints where the checkpoint lies. Raises TilestepError for what a person can mend."""
     from tilestep.upscaler.training.loop import Trainer
     from tilestep.upscaler.training.settings import TrainSettings
+    from tilestep.upscaler.training.state import STATE_NAME
 
     settings = TrainSettings(
         data=args.data,
@@ -55,14 +55,10 @@ def run(args: argparse.Namespace) -> int:
         extra_weight=args.extra_weight,
         validate_minutes=args.validate_minutes,
     )
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         print(f"checkpoint: {Trainer(settings).run()}")
     except KeyboardInterrupt:
-        print(f"stopped; the state is in {settings.out}: go on with --resume")
+        saved = (settings.out / STATE_NAME).exists()
+        print(f"stopped; the state is in {settings.out}: go on with --resume" if saved else "stopped; nothing is saved")
         return 130
     return 0
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

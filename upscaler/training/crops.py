@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -31,7 +31,7 @@ class Pictures:
 def load_pictures(folder: Path, smallest_px: int) -> Pictures:
     """Reads every picture of a folder and its sub-folders; too small or broken ones are named in `skipped`.
 
-    Raises InputError if nothing usable is there.
+    EXIF orientation is applied. Raises InputError if nothing usable is there.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give a folder of pictures.")
@@ -39,8 +39,8 @@ def load_pictures(folder: Path, smallest_px: int) -> Pictures:
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
         try:
             with Image.open(path) as file:
-                picture = np.asarray(file.convert("RGB"))
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
+                picture = np.asarray(ImageOps.exif_transpose(file).convert("RGB"))
+        except Exception as error:  # decoders of broken files raise whatever they meet
             skipped.append(f"{path.name}: {error}")
             continue
         if min(picture.shape[:2]) < smallest_px:
@@ -55,8 +55,8 @@ def load_pictures(folder: Path, smallest_px: int) -> Pictures:
 class CropDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Pairs (high (3, 2S, 2S) uint8, low (3, S, S) uint8, corruption (2,) float32) from whole pictures.
 
-    Each draws one of 8 dihedral flips, a shrinking of the source by 0.5 to 1 half of the time, and of two places
-    the one with more gradient energy.
+    Each draws a picture, of two places in it the one with more gradient energy, a shrinking of the source by 0.5 to 1
+    half of the time, and one of 8 dihedral flips. Every picture counts the same, whatever its size.
     """
 
     def __init__(self, pictures: tuple[Picture, ...], low_px: int, seed: int) -> None:
@@ -74,15 +74,15 @@ class CropDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         rng = np.random.default_rng([self.seed, index])
-        high = self._flip(max((self._cut(rng) for _ in range(2)), key=_gradient_energy), rng)
+        picture = self.pictures[rng.integers(len(self.pictures))]
+        high = self._flip(max((self._cut(picture, rng) for _ in range(2)), key=_gradient_energy), rng)
         low, corruption = corrupt(halve(high, rng), rng)
         row, column = rng.integers(2, 2 * MARGIN_LR_PX - 1, 2)
         low = low[row : row + self.low_px, column : column + self.low_px]
         high = high[2 * row : 2 * (row + self.low_px), 2 * column : 2 * (column + self.low_px)]
         return _to_tensor(high), _to_tensor(low), torch.tensor(corruption, dtype=torch.float32)
 
-    def _cut(self, rng: np.random.Generator) -> Picture:
-        picture = self.pictures[rng.integers(len(self.pictures))]
+    def _cut(self, picture: Picture, rng: np.random.Generator) -> Picture:
         height, width = picture.shape[:2]
         shrink = rng.uniform(0.5, 1.0) if rng.random() < SHRINK_SHARE else 1.0
         side = min(round(self.source_px / shrink), height, width)

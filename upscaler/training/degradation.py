@@ -20,7 +20,7 @@ Picture = NDArray[np.uint8]
 CLEAN_SHARE = 0.42
 JPEG_SHARE = 0.46
 BLUR_SHARE = 0.20
-OTHER_KERNEL_SHARE = 0.15
+OTHER_KERNEL_SHARE = 0.10
 OTHER_KERNELS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.LANCZOS)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,17 +14,18 @@ from torch.utils.data import DataLoader
 
 from tilestep.upscaler.cli.device import choose_device
 from tilestep.upscaler.diffusion.process import ResidualDiffusion
-from tilestep.upscaler.errors import InputError
+from tilestep.upscaler.errors import CheckpointError, InputError, OptionError
 from tilestep.upscaler.model.checkpoint import LoadedModel, read_checkpoint, save_checkpoint
 from tilestep.upscaler.model.descriptor import ModelDescriptor
 from tilestep.upscaler.model.network import NetworkConfig, TileNetwork
 from tilestep.upscaler.training.calibration import calibrate
 from tilestep.upscaler.training.crops import CropDataset, load_pictures
+from tilestep.upscaler.training.interruption import Interruption, leave_ending_to_the_trainer
 from tilestep.upscaler.training.precision import memory_format, training_dtype
 from tilestep.upscaler.training.report import CurveLog, plot_curves, save_sheet
 from tilestep.upscaler.training.settings import TrainSettings, load_extra_loss
 from tilestep.upscaler.training.stages import CALIBRATE, Batch, ExtraLoss, stage_loss
-from tilestep.upscaler.training.state import STATE_NAME, TrainState, read_state
+from tilestep.upscaler.training.state import OTHER_FOLDER, STATE_NAME, TrainState, read_state
 from tilestep.upscaler.training.validation import validate
 
 CHECKPOINT_NAME = "model.safetensors"
@@ -52,71 +54,100 @@ class Trainer:
         self.memory = memory_format(self.device, self.dtype)
         self.extra = self._extra_loss()
         self.descriptor = ModelDescriptor(network=settings.network)
+        self.interruption = Interruption()
+        self._whole = True
         self.state = self._initial_state()
         self.diffusion = ResidualDiffusion(self.descriptor.process)
         self._load_data()
-        self.log = CurveLog(settings.out)
+        self.log = CurveLog(settings.out, fresh=not settings.resume)
 
     def run(self) -> Path:
-        """Trains all stages that remain; on Ctrl-C the state is saved before the exception goes on."""
-        try:
-            for stage in self.settings.stages:
-                if stage == CALIBRATE:
-                    self._calibrate()
-                elif stage not in self.state.progress.finished:
-                    self._run_stage(stage)
-        finally:
-            self.save()
+        """Trains all stages that remain.
+
+        On Ctrl-C or SIGTERM the step is finished and the state saved before KeyboardInterrupt goes on. A second one
+        does not wait; if it comes while a step changes the weights, the state that was saved last is what stays.
+        """
+        with self.interruption.listening():
+            try:
+                for stage in self.settings.stages:
+                    self.interruption.check()
+                    if stage == CALIBRATE:
+                        self._calibrate()
+                    elif stage not in self.state.progress.finished:
+                        self._run_stage(stage)
+            finally:
+                if self._whole:
+                    self.save()
         return self.settings.out / CHECKPOINT_NAME
 
     def _run_stage(self, stage: str) -> None:
         state = self.state
         if state.progress.stage != stage or state.progress.step == 0:
-            state.enter(stage)
+            with self._changing():
+                state.enter(stage)
         print(f"stage {stage}: {self.dtype} on {self.device}", flush=True)
-        batches, next_check = self._batches(), state.progress.seconds + 60 * self.settings.validate_minutes
+        with closing(self._batches()) as batches:
+            self._train_on(batches, stage)
+        state.progress.finished.append(stage)
+        self._validate()
+
+    def _train_on(self, batches: Iterator[Batch], stage: str) -> None:
+        state, next_check = self.state, self.state.progress.seconds + 60 * self.settings.validate_minutes
         while (done := self._done_share()) < 1:
             started = time.perf_counter()
-            losses = self._train_step(next(batches), done)
-            state.progress.account(stage, time.perf_counter() - started, self.settings.batch_size)
+            losses = self._find_gradients(next(batches))
+            with self._changing():
+                self._take_step(done)
+                state.progress.account(stage, time.perf_counter() - started, self.settings.batch_size)
             if state.progress.step % LOG_EVERY_STEPS == 0:
                 self._log("loss", {name: float(value.detach()) for name, value in losses.items()})
+            self.interruption.check()
             if state.progress.seconds >= next_check and self._done_share() < 1:
                 next_check += 60 * self.settings.validate_minutes
                 self._validate()
-        state.progress.finished.append(stage)
-        self._validate()
 
     def _calibrate(self) -> None:
         average = self.state.average
         model = LoadedModel(average, self.diffusion, self.descriptor, self.device, torch.float32)
         tiles = self._checks(self.descriptor.read_px, CALIBRATION_TILES)
         measure = self.extra.function if self.extra else None
-        self.descriptor = self.descriptor.with_calibration(calibrate(model, tiles, measure))
+        with self.interruption.at_once():
+            found = calibrate(model, tiles, measure)
+        self.descriptor = self.descriptor.with_calibration(found)
         print(f"calibrated on {CALIBRATION_TILES} held-out tiles: {self.descriptor.calibration}", flush=True)
 
     def _done_share(self) -> float:
         progress = self.state.progress
         return self.settings.done_share(progress.stage, progress.seconds, progress.step)
 
-    def _train_step(self, batch: Batch, done_share: float) -> dict[str, Tensor]:
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """What is left in the middle of this is no state to save: weights and counters do not belong together."""
+        self._whole = False
+        yield
+        self._whole = True
+
+    def _find_gradients(self, batch: Batch) -> dict[str, Tensor]:
         state, progress = self.state, self.state.progress
-        rate = learning_rate(self.settings.peak_rate(progress.stage), progress.step, done_share)
         generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + progress.samples)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             losses = stage_loss(progress.stage, state.network, self.diffusion, batch, generator, self.extra)
         for optimizer in state.optimizers:
             optimizer.zero_grad(set_to_none=True)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
         torch.autograd.backward(torch.stack([*losses.values()]).sum())
-        for optimizer in state.optimizers:
-            optimizer.step()
-        state.update_average()
         return losses
 
-    def _batches(self) -> Iterator[Batch]:
-        """Crops from the sample that the state stands at, made in worker processes."""
+    def _take_step(self, done_share: float) -> None:
+        progress = self.state.progress
+        rate = learning_rate(self.settings.peak_rate(progress.stage), progress.step, done_share)
+        for optimizer in self.state.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+        self.state.update_average()
+
+    def _batches(self) -> Generator[Batch, None, None]:
+        """Crops from the sample that the state stands at, made in worker processes, which end when it is closed."""
         samples = range(self.state.progress.samples, 2**40)
         loader = DataLoader(
             self.crops,
@@ -124,8 +155,10 @@ class Trainer:
             sampler=samples,
             num_workers=self.settings.workers,
             pin_memory=self.device.type == "cuda",
+            worker_init_fn=leave_ending_to_the_trainer,
         )
-        return (self._to_device(*items) for items in loader)
+        for items in loader:
+            yield self._to_device(*items)
 
     def _to_device(self, high: Tensor, low: Tensor, corruption: Tensor) -> Batch:
         high, low, corruption = (x.to(self.device, non_blocking=True) for x in (high, low, corruption))
@@ -156,29 +189,44 @@ class Trainer:
         save_checkpoint(self.settings.out / CHECKPOINT_NAME, self.state.average, trained)
 
     def _initial_state(self) -> TrainState:
-        settings = self.settings
+        settings, path = self.settings, self.settings.out / STATE_NAME
+        if path.exists() and not settings.resume:
+            raise OptionError(f"{path} is of an earlier run: --resume goes on with it, or give another --out.")
         settings.out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(settings.seed)
-        saved = read_state(settings.out / STATE_NAME) if settings.resume else None
-        started = read_checkpoint(settings.start_from) if settings.start_from else None
-        if saved is not None:
+        if settings.resume:
+            return self._resumed(path)
+        return self._new_state() if settings.start_from is None else self._started(settings.start_from)
+
+    def _new_state(self) -> TrainState:
+        network = TileNetwork(self.descriptor.network)
+        return TrainState(network, self.settings.stages[0], self.device, self.memory)
+
+    def _resumed(self, path: Path) -> TrainState:
+        saved = read_state(path)
+        try:
             self.descriptor = replace(self.descriptor, network=NetworkConfig(**saved["network_config"]))
-        elif started is not None:
-            self.descriptor = replace(started[1], shallow_read_px=self.descriptor.shallow_read_px)
-        state = TrainState(TileNetwork(self.descriptor.network), settings.stages[0], self.device, self.memory)
-        if saved is not None:
+            state = self._new_state()
             state.restore(saved)
-            state.progress.begin_again_if_finished(settings.stages)
-        elif started is not None:
-            state.load_weights(started[0], started[1].trained)
+        except Exception as error:  # what another program has written may fail in any way
+            raise CheckpointError(f"{path} is no state of this `tilestep train`: {OTHER_FOLDER}.") from error
+        state.progress.begin_again_if_finished(self.settings.stages)
+        return state
+
+    def _started(self, path: Path) -> TrainState:
+        weights, descriptor = read_checkpoint(path)
+        self.descriptor = replace(descriptor, shallow_read_px=self.descriptor.shallow_read_px)
+        try:
+            state = self._new_state()
+            state.load_weights(weights, descriptor.trained)
+        except Exception as error:  # as above
+            raise CheckpointError(f"{path} does not fit its own description: train or download it again.") from error
         return state
 
     def _extra_loss(self) -> ExtraLoss | None:
         if self.settings.extra_loss is None:
             return None
-        loss = load_extra_loss(self.settings.extra_loss)
-        if isinstance(loss, torch.nn.Module):
-            loss = loss.to(self.device)
+        loss = load_extra_loss(self.settings.extra_loss, self.device, 2 * self.settings.low_px)
         return ExtraLoss(loss, self.settings.extra_weight)
 
     def _load_data(self) -> None:

@@ -14,13 +14,16 @@ from torch import Tensor
 
 FIELDS = ("minutes", "stage", "step", "kind", "name", "value")
 SHEET_ROWS = 8
+LOGARITHMS = ("early", "deep")
 
 
 class CurveLog:
-    """Appends figures to curves.csv, a row each; resumed runs append to what is there."""
+    """Appends figures to curves.csv, a row each; resumed runs append to what is there, a `fresh` one begins anew."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fresh: bool = False) -> None:
         self.path = folder / "curves.csv"
+        if fresh:
+            self.path.unlink(missing_ok=True)
         if not self.path.exists():
             self._append([FIELDS])
 
@@ -34,11 +37,13 @@ class CurveLog:
 
 
 def plot_curves(log: Path, target: Path) -> None:
-    """Draws every curve of a curves.csv: one panel each for PSNR, losses and extra losses."""
+    """Draws every curve of a curves.csv: one panel each for PSNR, the losses of both networks and extra losses."""
     series = _read_series(log)
+    losses = {k: v for k, v in series.items() if k[0] == "loss"}
     panels = {
         "validation PSNR, dB": {k[1]: v for k, v in series.items() if k[0] == "validation" and k[1].endswith("PSNR")},
-        "training loss": {k[1]: v for k, v in series.items() if k[0] == "loss"},
+        "regressor, log of squared error": {k[1]: v for k, v in losses.items() if k[1] in LOGARITHMS},
+        "denoiser, training loss": {k[1]: v for k, v in losses.items() if k[1] not in LOGARITHMS},
         "validation, extra loss": {
             k[1]: v for k, v in series.items() if k[0] == "validation" and k[1].endswith("extra")
         },
@@ -51,7 +56,9 @@ def plot_curves(log: Path, target: Path) -> None:
     for axes, (title, curves) in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown.items(), strict=True):
         for name, points in sorted(curves.items()):
             axes.plot(*zip(*points, strict=True), label=name, linewidth=1)
-        axes.set(title=title, xlabel="minutes of training", yscale="log" if "loss" in title else "linear")
+        positive = all(value > 0 for points in curves.values() for _, value in points)
+        scale = "log" if "loss" in title and positive else "linear"
+        axes.set(title=title, xlabel="minutes of training", yscale=scale)
         axes.legend(fontsize=7)
     figure.savefig(target, dpi=110)
 

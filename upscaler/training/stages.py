@@ -2,8 +2,8 @@
 
 | stage | trains | loss |
 | --- | --- | --- |
-| `shallow` | stem, first blocks and their head (quality `fast`) | L1 |
-| `deep` | the whole regressor and both heads (`faithful`) | L1, the early head at half weight |
+| `shallow` | stem, first blocks and their head (quality `fast`) | logarithm of each crop's squared error |
+| `deep` | the whole regressor and both heads (`faithful`) | the same, the early head at a smaller weight |
 | `denoiser` | the denoiser; the regressor is frozen | squared error of x0, and optional losses on the picture |
 | `calibrate` | nothing: measures the step budgets of the presets | |
 """
@@ -20,7 +20,10 @@ from tilestep.upscaler.diffusion.process import ResidualDiffusion
 from tilestep.upscaler.model.network import TileNetwork, upsample_bicubic
 
 PictureLoss = Callable[[Tensor, Tensor], Tensor]
-EARLY_HEAD_WEIGHT = 0.5
+EARLY_HEAD_WEIGHT = 0.3
+LUMA_WEIGHT = 0.6
+LUMA = (0.299, 0.587, 0.114)
+LEAST_ERROR = 2e-6
 PURE_NOISE_SHARE = 0.25
 OWN_ESTIMATE_SHARE = 0.5
 CALIBRATE = "calibrate"
@@ -63,12 +66,24 @@ def stage_loss(
 ) -> dict[str, Tensor]:
     """The named parts of the loss; their sum is what is minimised."""
     if stage == "shallow":
-        return {"early": (network.regressor.shallow(batch.low, batch.corruption).g - batch.high).abs().mean()}
+        return {"early": log_error(network.regressor.shallow(batch.low, batch.corruption).g, batch.high)}
     if stage == "deep":
         shallow, deep = network.regressor.both(batch.low, batch.corruption)
-        early = (shallow.g - batch.high).abs().mean() * EARLY_HEAD_WEIGHT
-        return {"early": early, "deep": (deep.g - batch.high).abs().mean()}
+        early = log_error(shallow.g, batch.high) * EARLY_HEAD_WEIGHT
+        return {"early": early, "deep": log_error(deep.g, batch.high)}
     return denoiser_loss(network, diffusion, batch, generator, extra)
+
+
+def log_error(picture: Tensor, truth: Tensor) -> Tensor:
+    """Mean over the crops of log(squared error), luma above colour; both (N, 3, H, W) in [0, 1].
+
+    It is PSNR turned round (Chen et al., HINet, arXiv 2105.06086): easy crops count as much as hard ones, where an
+    absolute error is spent on texture that cannot be known.
+    """
+    error = picture.float() - truth
+    luma = torch.einsum("nchw,c->nhw", error, error.new_tensor(LUMA)).square().mean((1, 2))
+    colour = error.square().mean((1, 2, 3))
+    return (LUMA_WEIGHT * luma + (1 - LUMA_WEIGHT) * colour + LEAST_ERROR).log().mean()
 
 
 def denoiser_loss(

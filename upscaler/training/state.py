@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from tilestep.upscaler.training.stages import CALIBRATE, parameters_of
 
 EMA_DECAY = 0.998
 STATE_NAME = "state.pt"
+OTHER_FOLDER = "to start anew give another --out, or remove that file"
 
 
 @dataclass
@@ -113,8 +113,8 @@ def read_state(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"There is nothing to resume at {path}: start without --resume.")
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}): start again without --resume.") from error
+    except Exception as error:  # what another program has written may fail in any way
+        raise CheckpointError(f"{path} cannot be read ({error}): {OTHER_FOLDER}.") from error
     return state
 
 
