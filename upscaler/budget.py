@@ -1,9 +1,12 @@
-"""How many tiles one step may take: a pure policy of memory and time. It never changes what a tile becomes."""
+"""How many tiles one step may take, and how many may stay on the device after it: a pure policy of memory and time. It
+never changes what a tile becomes.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
 
 FIRST_BATCH = 4
 SMOOTHING = 0.3
@@ -39,10 +42,14 @@ class MemoryNeed:
 
 @dataclass
 class _Pace:
-    """Seconds per tile of one kind of step, smoothed, and the batch size that follows."""
+    """Seconds per tile of one kind of step, smoothed, and the most tiles that the next one may have."""
 
-    seconds_per_tile: float | None = None
-    size: int = FIRST_BATCH
+    seconds_per_tile: float = 0.0
+    most: int = FIRST_BATCH
+
+    def size(self, quantum_seconds: float) -> int:
+        """Tiles that take about the quantum."""
+        return max(1, int(min(quantum_seconds / max(self.seconds_per_tile, 1e-9), self.most)))
 
 
 @dataclass
@@ -61,7 +68,11 @@ class BatchBudget:
 
     def size(self, kind: str) -> int:
         """Tiles in the next step of this kind, at least 1."""
-        return min(self._paces[kind].size, self._cap)
+        return min(self._paces[kind].size(self.limits.quantum_seconds), self._cap)
+
+    def set_quantum(self, seconds: float) -> None:
+        """About how long a step should take from now on; what was measured stays. Raises ValueError for 0 or less."""
+        self.limits = replace(self.limits, quantum_seconds=seconds)
 
     def observe(self, kind: str, batch: int, seconds: float) -> None:
         """A step of this kind succeeded."""
@@ -69,10 +80,8 @@ class BatchBudget:
         if 2 * batch < self.size(kind):
             return
         pace, measured = self._paces[kind], seconds / batch
-        before = measured if pace.seconds_per_tile is None else pace.seconds_per_tile
-        pace.seconds_per_tile = before + SMOOTHING * (measured - before)
-        affordable = self.limits.quantum_seconds / max(pace.seconds_per_tile, 1e-9)
-        pace.size = max(1, int(min(affordable, 2 * batch, self.limits.max_batch)))
+        before = pace.seconds_per_tile or measured
+        pace.seconds_per_tile, pace.most = before + SMOOTHING * (measured - before), 2 * batch
 
     def out_of_memory(self, batch: int) -> None:
         """A step of so many tiles did not fit."""
@@ -88,3 +97,30 @@ class BatchBudget:
             return self.limits.max_batch
         fitting = (self.limits.max_memory_bytes - self.need.fixed_bytes) // self.need.tile_bytes
         return max(1, min(self.limits.max_batch, fitting))
+
+
+@dataclass(frozen=True)
+class Room:
+    """Who may begin tiles that stay on the device after the step, in a batch that is being gathered.
+
+    `held`: what each request has there already. Everybody may as long as that is less than a `batch`; then those who
+    have nothing, up to their part of a batch when so many are `sharing` it, so that tiles of many steps do not keep
+    others out. There are never more than `most`.
+    """
+
+    held: Counter[Hashable]
+    batch: int
+    most: int
+    sharing: int
+    _begun: Counter[Hashable] = field(default_factory=Counter)
+
+    def admits(self, owner: Hashable) -> bool:
+        """Whether this request may begin another."""
+        if self.held.total() + self._begun.total() >= self.most:
+            return False
+        left_out = not self.held[owner] and self._begun[owner] < max(1, self.batch // self.sharing)
+        return left_out or self.held.total() < self.batch
+
+    def take(self, owner: Hashable) -> None:
+        """This request has begun one."""
+        self._begun[owner] += 1

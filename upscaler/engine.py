@@ -8,50 +8,34 @@ becomes depends on the picture, the seed and the quality alone, never on what it
 from __future__ import annotations
 
 import itertools
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 import torch
 
-from tilestep.upscaler.budget import BatchBudget, EngineLimits
+from tilestep.upscaler.budget import BatchBudget, EngineLimits, Room
 from tilestep.upscaler.handle import AnyHandle, Handle
 from tilestep.upscaler.model.checkpoint import LoadedModel
 from tilestep.upscaler.opened import OpenRequest
 from tilestep.upscaler.quality import Quality
-from tilestep.upscaler.reports import EngineStatistics, Phase, StepReport, Tally
+from tilestep.upscaler.reports import EngineStatistics, StepReport, Tally
 from tilestep.upscaler.request import TileOutcome, TileRequest
 from tilestep.upscaler.runner import Denoised, Regressed, TileRunner, is_out_of_memory
-from tilestep.upscaler.slots import Slot
+from tilestep.upscaler.slots import DENOISE, Batch, Slot, queues_of, regressor_kind
 from tilestep.upscaler.tiling.fixed import FixedPixels
 from tilestep.upscaler.tiling.plan import TileGeometry, TilePlan
 
 __all__ = ["EngineLimits", "EngineStatistics", "Handle", "StepReport", "TileEngine", "TileOutcome", "TileRequest"]
 
 
-DENOISE = "denoise"
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """What the next step runs; `kind`, on which its duration depends, is "denoise" or the kind of its fresh slots."""
-
-    kind: str
-    slots: list[Slot]
-
-    @property
-    def phase(self) -> Phase:
-        return "denoise" if self.kind == DENOISE else "regress"
 
 
 class TileEngine:
     """Runs requests on one model. Not thread-safe: one caller at a time.
 
-    `fresh` slots wait for a pass of the regressor, the `pool` holds tiles between two denoising steps, oldest first.
-    New tiles are regressed when the pool does not fill a batch, so the pool stays below two batches.
+    Kinds of steps take turns, and within a step the requests: each gives its oldest slot that waits, or begins a tile.
     """
 
     def __init__(self, model: LoadedModel, limits: EngineLimits | None = None) -> None:
@@ -61,10 +45,10 @@ class TileEngine:
         self.scale = facts.scale
         self._runner = TileRunner(model, limits.network_batch)
         self._budget = BatchBudget(limits, self._runner.memory_need())
-        self._ids = itertools.count(1)
+        self._ids, self._steps = itertools.count(1), itertools.count(1)
         self._open: list[OpenRequest] = []
-        self._fresh: list[Slot] = []
-        self._pool: list[Slot] = []
+        self._slots: list[Slot] = []
+        self._last_step: Counter[str] = Counter()
         self._tally = Tally()
 
     def geometry(self, quality: Quality) -> TileGeometry:
@@ -76,6 +60,10 @@ class TileEngine:
         opened = OpenRequest(request, next(self._ids), self._plan(request), self.scale)
         self._open.append(opened)
         return opened.handle
+
+    def set_quantum(self, seconds: float) -> None:
+        """About how long a step should take, from the next on. Raises ValueError for 0 or less."""
+        self._budget.set_quantum(seconds)
 
     def _plan(self, request: TileRequest) -> TilePlan:
         source, geometry = request.source, self.geometry(request.quality)
@@ -103,39 +91,62 @@ class TileEngine:
 
     def statistics(self) -> EngineStatistics:
         """What happened so far and what is held now."""
-        return self._tally.snapshot(len(self._open), len(self._fresh) + len(self._pool))
+        return self._tally.snapshot(len(self._open), len(self._slots))
 
-    def _next_batch(self) -> _Batch | None:
-        size = self._budget.size(DENOISE)
-        if len(self._pool) < size and (kind := self._top_up()):
-            return _Batch(kind, self._fresh[: self._budget.size(kind)])
-        return _Batch(DENOISE, self._pool[:size]) if self._pool else None
+    def _next_batch(self) -> Batch | None:
+        """Of the kind that has waited longest, so that none has two steps in a row while another could run."""
+        kinds = dict.fromkeys([*(regressor_kind(opened.request.quality) for opened in self._open), DENOISE])
+        for kind in sorted(kinds, key=lambda kind: self._last_step[kind]):
+            if slots := self._gather(kind):
+                return Batch(kind, slots)
+        return None
 
-    def _top_up(self) -> str | None:
-        """Fills `fresh` with new slots, one from each request in turn, all of one kind; None if there are none."""
-        while (kind := self._fresh_kind()) is None or len(self._fresh) < self._budget.size(kind):
-            if slot := self._take(kind):
-                self._fresh.append(slot)
-            elif kind == self._fresh_kind():
-                break
-        return kind
+    def _gather(self, kind: str) -> list[Slot]:
+        """At most a batch of slots of one kind, one from each request in turn."""
+        size, queues, room = self._budget.size(kind), queues_of(kind, self._slots), self._room(kind)
+        batch: list[Slot] = []
+        while len(batch) < size and (slot := self._take(kind, queues, room)):
+            batch.append(slot)
+        return [slot for slot in batch if not slot.owner.handle.done]
 
-    def _fresh_kind(self) -> str | None:
-        return _kind(self._fresh[0].quality) if self._fresh else None
-
-    def _take(self, kind: str | None) -> Slot | None:
-        """A slot of the request that has waited longest; one that cannot give any now keeps its place."""
+    def _take(self, kind: str, queues: defaultdict[OpenRequest, deque[Slot]], room: Room) -> Slot | None:
+        """A slot of the request that has waited longest: one that waits, or a new one. A request that cannot give any
+        now keeps its place.
+        """
         for opened in list(self._open):
-            suits = kind in (None, _kind(opened.request.quality)) and not opened.handle.done
-            if suits and (slot := self._guarded(opened, _next_slot)):
+            if opened.handle.done:
+                continue
+            if slot := queues[opened].popleft() if queues[opened] else self._begin(opened, kind, room):
                 self._open.remove(opened)
                 self._open.append(opened)
                 return slot
         return None
 
-    def _run(self, batch: _Batch) -> StepReport | None:
+    def _begin(self, opened: OpenRequest, kind: str, room: Room) -> Slot | None:
+        quality = opened.request.quality
+        stays = quality.takes_steps or quality.mirrors > 1
+        if kind != regressor_kind(quality) or (stays and not room.admits(opened)):
+            return None
+        if slot := self._guarded(opened, _next_slot):
+            self._slots.append(slot)
+            if stays:
+                room.take(opened)
+        return slot
+
+    def _room(self, kind: str) -> Room:
+        """For tiles of this kind beside those that share their place: the sampled ones, or the ones that are averaged.
+        Sampled ones stay below two batches, averaged ones within one.
+        """
+        size, denoised = self._budget.size(kind), self._budget.size(DENOISE)
+        sharing = [opened for opened in self._open if regressor_kind(opened.request.quality) == kind]
+        sampled = any(opened.request.quality.takes_steps for opened in sharing)
+        held = Counter[Hashable](slot.owner for slot in self._slots if slot.quality.takes_steps == sampled)
+        batch, most = (denoised, denoised + size - 1) if sampled else (size, size)
+        return Room(held, batch, most, len(sharing))
+
+    def _run(self, batch: Batch) -> StepReport | None:
         """Runs a batch and takes over its results; None, and nothing changed but the budget, if it did not fit."""
-        started = time.perf_counter()
+        stopwatch = self._runner.stopwatch()
         try:
             results = self._run_network(batch)
         except (RuntimeError, MemoryError) as error:
@@ -143,13 +154,13 @@ class TileEngine:
                 raise
             failure = error.with_traceback(None)
         else:
-            report = self._report(batch, time.perf_counter() - started)
+            report = self._report(batch, stopwatch.stop())
             self._move_on(batch, results)
             return report
         self._shrink(batch, failure)
         return None
 
-    def _run_network(self, batch: _Batch) -> Sequence[Regressed | Denoised]:
+    def _run_network(self, batch: Batch) -> Sequence[Regressed | Denoised]:
         with torch.inference_mode():
             results: Sequence[Regressed | Denoised] = (
                 self._runner.denoise(batch.slots) if batch.phase == "denoise" else self._runner.regress(batch.slots)
@@ -158,14 +169,12 @@ class TileEngine:
                 result.commit(slot)
         return results
 
-    def _move_on(self, batch: _Batch, results: Sequence[Regressed | Denoised]) -> None:
+    def _move_on(self, batch: Batch, results: Sequence[Regressed | Denoised]) -> None:
         """Finished slots go back to their requests; others wait for their next pass or step."""
         self._count(batch)
+        self._last_step[batch.kind] = next(self._steps)
         ended = {slot: r.pixels for slot, r in zip(batch.slots, results, strict=True) if r.pixels is not None}
-        if batch.phase == "regress":
-            self._fresh[: len(batch.slots)] = [slot for slot in batch.slots if not slot.is_regressed]
-            self._pool += [slot for slot in batch.slots if slot.sampling]
-        self._pool = [slot for slot in self._pool if slot not in ended]
+        self._slots = [slot for slot in self._slots if slot not in ended]
         for slot, pixels in ended.items():
             self._finish(slot, pixels)
 
@@ -178,7 +187,7 @@ class TileEngine:
             handle.tiles_done += 1
             self._tally.steps_histogram[colour.steps_done] += 1
 
-    def _count(self, batch: _Batch) -> None:
+    def _count(self, batch: Batch) -> None:
         for slot in batch.slots:
             handle = slot.owner.handle
             if batch.phase == "denoise":
@@ -188,14 +197,14 @@ class TileEngine:
                 handle.tiles_budgeted += 1
                 handle.steps_budgeted += slot.budget
 
-    def _report(self, batch: _Batch, seconds: float) -> StepReport:
+    def _report(self, batch: Batch, seconds: float) -> StepReport:
         size = len(batch.slots)
         self._budget.observe(batch.kind, size, seconds)
         self._tally.batch_size = size
         self._tally.network_seconds += seconds
         return StepReport(batch.phase, Counter(slot.owner.handle.id for slot in batch.slots), seconds, size)
 
-    def _shrink(self, batch: _Batch, failure: BaseException) -> None:
+    def _shrink(self, batch: Batch, failure: BaseException) -> None:
         self._tally.out_of_memory_retries += 1
         if len(batch.slots) > 1:
             self._budget.out_of_memory(len(batch.slots))
@@ -224,17 +233,11 @@ class TileEngine:
 
     def _close(self, opened: OpenRequest) -> None:
         self._open.remove(opened)
-        for queue in (self._fresh, self._pool):
-            queue[:] = [slot for slot in queue if slot.owner is not opened]
+        self._slots = [slot for slot in self._slots if slot.owner is not opened]
         opened.forget()
         opened.handle.done = True
         if opened.request.on_end:
             opened.request.on_end(opened.handle)
-
-
-def _kind(quality: Quality) -> str:
-    """What slots of one pass of the regressor have in common: their size, and how deep it goes."""
-    return f"{quality.depth} before steps" if quality.takes_steps else quality.depth
 
 
 def _next_slot(opened: OpenRequest) -> Slot | None:

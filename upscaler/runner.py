@@ -6,6 +6,7 @@ the library picks other kernels whose rounding depends on the number of tiles, a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -63,6 +64,23 @@ class Denoised:
             slot.sampling.x0.copy_(self.x0)
 
 
+class Stopwatch:
+    """Seconds of the work between its start and `stop`: a GPU first ends what is queued, for others or from before."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._started = self._now()
+
+    def stop(self) -> float:
+        """Seconds since the start, once the device has finished."""
+        return self._now() - self._started
+
+    def _now(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.current_stream(self._device).synchronize()
+        return time.perf_counter()
+
+
 class TileRunner:
     """The model, run on batches of slots."""
 
@@ -75,6 +93,10 @@ class TileRunner:
     def trim_to(self) -> int:
         """Multiple to which the last tiles of a picture may be cut: only where tiles run one by one, else 0."""
         return self._model.descriptor.tile_multiple if self._network_batch == 1 else 0
+
+    def stopwatch(self) -> Stopwatch:
+        """Starts to measure what the device does."""
+        return Stopwatch(self._model.device)
 
     def regress(self, slots: Sequence[Slot]) -> list[Regressed]:
         """A pass of the regressor over slots of one size and depth. Raises what the network raises."""

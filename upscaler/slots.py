@@ -1,7 +1,9 @@
-"""A slot: one network patch of one tile of one request, from the patch to the finished pixels."""
+"""A slot: one network patch of one tile of one request, from the patch to the finished pixels; and what runs as one."""
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from tilestep.upscaler.diffusion.process import timesteps
 from tilestep.upscaler.quality import Quality
+from tilestep.upscaler.reports import Phase
 from tilestep.upscaler.tiling.plan import Tile
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 
 MIRRORS = ((), (0, 1), (1,), (0,))
+DENOISE = "denoise"
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,11 @@ class Slot:
         return self.owner.request.quality
 
     @property
+    def kind(self) -> str:
+        """What it needs next: "denoise", or the kind of its pass of the regressor."""
+        return DENOISE if self.sampling else regressor_kind(self.quality)
+
+    @property
     def corruption(self) -> tuple[float, float]:
         """Strength of JPEG and of blur to undo."""
         return (0.0, 0.0) if self.is_alpha else (self.owner.request.dejpeg, self.owner.request.deblur)
@@ -95,3 +104,30 @@ class Slot:
         """
         spent = self.steps_done + 1 >= self.budget
         return spent or (self.steps_done > 0 and change < self.quality.exit_change)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step runs; its duration depends on `kind`, that of all its slots."""
+
+    kind: str
+    slots: list[Slot]
+
+    @property
+    def phase(self) -> Phase:
+        """The part of the network that runs."""
+        return "denoise" if self.kind == DENOISE else "regress"
+
+
+def regressor_kind(quality: Quality) -> str:
+    """What slots of one pass of the regressor have in common: their size, and how deep it goes."""
+    return f"{quality.depth} before steps" if quality.takes_steps else quality.depth
+
+
+def queues_of(kind: str, slots: Iterable[Slot]) -> defaultdict[OpenRequest, deque[Slot]]:
+    """The slots that need this next, of each request, in their order."""
+    queues: defaultdict[OpenRequest, deque[Slot]] = defaultdict(deque)
+    for slot in slots:
+        if slot.kind == kind:
+            queues[slot.owner].append(slot)
+    return queues

@@ -23,8 +23,6 @@ from tilestep.upscaler.passes import submit_chain
 from tilestep.upscaler.quality import DEFAULT_PRESET, Quality, preset, with_steps
 from tilestep.upscaler.tiling.rows import FinishedRows, RowSink, RowSource, SourceRows
 
-QUANTUM_CHANGE = 1.25
-
 
 @dataclass(frozen=True)
 class UpscaleOrder:
@@ -115,8 +113,7 @@ class TilePool:
 
     def __init__(self, model: LoadedModel, limits: EngineLimits | None = None) -> None:
         self._model = model
-        self._limits = limits or EngineLimits()
-        self._engine = TileEngine(model, self._limits)
+        self._engine = TileEngine(model, limits)
         self._upscales: dict[int, _Upscale] = {}
 
     def add(self, job: int, order: UpscaleOrder) -> None:
@@ -133,8 +130,8 @@ class TilePool:
             self._engine.cancel(upscale.handle)
 
     def step(self, turn: SharedTurn) -> SharedStep | None:
-        """One batch. Other errors of the network than a lack of memory pass through."""
-        self._follow_quantum(turn.quantum_ms / 1000)
+        """One batch of about the quantum. Other errors of the network than a lack of memory pass through."""
+        self._engine.set_quantum(turn.quantum_ms / 1000)
         self._turn_taps(turn.indebted)
         report = self._engine.step()
         if report is None:
@@ -149,17 +146,6 @@ class TilePool:
     def close(self) -> None:
         for job in list(self._upscales):
             self.drop(job)
-
-    def _follow_quantum(self, quantum_s: float) -> None:
-        """A new engine on the same weights when the time of a step has changed and nothing is under way."""
-        change = quantum_s / self._limits.quantum_seconds
-        idle = all(not upscale.handle.progress.tiles_done for upscale in self._upscales.values())
-        if idle and not 1 / QUANTUM_CHANGE < change < QUANTUM_CHANGE and self._engine.statistics().slots_in_use == 0:
-            self._limits = replace(self._limits, quantum_seconds=quantum_s)
-            self._engine = TileEngine(self._model, self._limits)
-            upscales, self._upscales = self._upscales, {}
-            for job, upscale in upscales.items():
-                self.add(job, upscale.order)
 
     def _turn_taps(self, indebted: frozenset[int]) -> None:
         """What the others have left to begin goes first, so that the end of a small picture is not crowded out."""

@@ -1,10 +1,12 @@
 """The batch size follows memory and time."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tilestep.upscaler.budget import FIRST_BATCH, STEPS_TO_RECOVER, BatchBudget, EngineLimits, MemoryNeed
+from tilestep.upscaler.budget import FIRST_BATCH, STEPS_TO_RECOVER, BatchBudget, EngineLimits, MemoryNeed, Room
 
 NEED = MemoryNeed(fixed_bytes=100, tile_bytes=10)
 
@@ -47,6 +49,51 @@ def test_kinds_of_steps_are_judged_apart() -> None:
     assert after(20, policy, 0.1, "deep") == 5
     assert after(20, policy, 0.01, "denoise") == 50
     assert policy.size("deep") == 5
+
+
+def test_another_quantum_changes_the_sizes_at_once_and_keeps_what_was_measured() -> None:
+    policy = budget(max_batch=500, quantum_seconds=0.5)
+    after(20, policy, 0.005)
+    policy.set_quantum(0.2)
+    assert policy.size("denoise") == 40
+    policy.set_quantum(0.8)
+    assert policy.size("denoise") == 160
+
+
+def test_a_longer_quantum_grows_the_batch_to_at_most_twice_the_last() -> None:
+    policy = budget(max_batch=500, quantum_seconds=0.05)
+    after(20, policy, 0.01)
+    for seconds in (1.0, 2.0, 1e9):
+        policy.set_quantum(seconds)
+        assert policy.size("denoise") == 10
+
+
+def test_a_kind_that_was_never_measured_begins_small_whatever_the_quantum() -> None:
+    policy = budget()
+    policy.set_quantum(1e9)
+    assert policy.size("deep") == FIRST_BATCH
+
+
+def test_a_quantum_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        budget().set_quantum(0.0)
+
+
+def begun(room: Room, owner: str) -> int:
+    number = 0
+    while room.admits(owner):
+        room.take(owner)
+        number += 1
+    return number
+
+
+def test_below_a_batch_everybody_may_begin_tiles() -> None:
+    assert begun(Room(Counter(one=7), batch=8, most=15, sharing=2), "one") == 8
+
+
+def test_above_a_batch_those_who_have_nothing_may_begin_their_part_of_one() -> None:
+    room = Room(Counter(one=8), batch=8, most=15, sharing=2)
+    assert [begun(room, owner) for owner in ("one", "two", "three")] == [0, 4, 3]
 
 
 def test_a_batch_that_had_too_few_tiles_says_nothing_of_the_pace() -> None:

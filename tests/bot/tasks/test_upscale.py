@@ -1,5 +1,7 @@
 """Upscales through the scheduler with the real engine and a tiny network."""
 
+import itertools
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -166,11 +168,23 @@ def test_an_idle_pool_has_nothing_to_do():
     assert TilePool(MODEL).step(SharedTurn(0, 50)) is None
 
 
-def test_the_engine_follows_the_turn_when_it_is_idle():
-    pool = TilePool(MODEL, EngineLimits(max_batch=64, quantum_seconds=0.25))
-    pool.add(1, order(pixels(300, 300)))
-    sizes = [sum(pool.step(SharedTurn(1, 1e-3)).parts.values()) for _ in range(8)]
-    assert sizes[-1] == 1
+def test_batches_follow_the_quantum_of_every_turn_while_tiles_are_under_way():
+    pool = TilePool(MODEL, EngineLimits(max_batch=16))
+    pool.add(1, order(pixels(300, 300), quality="fast"))
+    plenty, nothing = 1e12, 1e-3
+    script = [plenty] * 4 + [nothing] * 3 + [plenty] * 5
+    sizes = [pool.step(SharedTurn(1, quantum_ms)).parts[1] for quantum_ms in script]
+    assert sizes == [4, 8, 16, 16, 1, 1, 1, 2, 4, 8, 16, 16]
+
+
+def test_a_quantum_that_changes_at_every_turn_does_not_change_the_picture():
+    picture = pixels(90, 70)
+    pool, wanted = TilePool(MODEL, EngineLimits(max_batch=16)), order(picture)
+    pool.add(1, wanted)
+    quanta = itertools.cycle([1e12, 1e-3, 1e12])
+    while not pool.step(SharedTurn(1, next(quanta))).results:
+        pass
+    np.testing.assert_array_equal(np.clip(wanted.sink.picture, 0, 1), upscale_array(MODEL, picture, STEPS))
 
 
 def test_loading_is_a_step_of_its_own(tmp_path):
