@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from tilestep.bot.errors import ModelUnavailable
 from tilestep.bot.gpu import Flow, GpuScheduler
 from tilestep.bot.gpu.jobs import JobHandle, OnProgress
+from tilestep.bot.gpu.outcome import let_go
 from tilestep.bot.prompts import PromptReader
 from tilestep.bot.tasks.arguments import ImageArguments, ImageWish, image_arguments
 from tilestep.upscaler.errors import TilestepError
@@ -146,19 +147,27 @@ class TextToImage:
         old, old_token, self._current = before.loaded.model, before.token, None
         await self._drop(before)
         del before
-        await self._load_or_bring_back(prepared, token, old, old_token)
+        failure, weights = await self._try(prepared, token), prepared.weights
+        del prepared
+        if failure is not None:
+            logger.warning("%s cannot be loaded: %s is loaded again", name, old)
+            await self._bring_back(old, old_token, weights)
+            raise failure
 
-    async def _load_or_bring_back(
-        self, prepared: PreparedModel, token: str | None, old: str, old_token: str | None
-    ) -> None:
+    async def _try(self, prepared: PreparedModel, token: str | None) -> TilestepError | None:
+        """Loads it, or gives the reason why not, which holds on to nothing that was loaded by then."""
         try:
             self._current = _Held(await self._gpu.load_prepared(prepared), token)
-        except TilestepError:
-            logger.warning("%s cannot be loaded: %s is loaded again", prepared.model, old)
-            del prepared
-            with suppress(TilestepError):
-                self._current = _Held(await self._gpu.load_text_to_image(old, old_token), old_token)
-            raise
+        except TilestepError as error:
+            let_go(error)
+            return error.with_traceback(None)
+        return None
+
+    async def _bring_back(self, old: str, old_token: str | None, failed: str) -> None:
+        """Loads the model before, once what is left of the weights that `failed` is off the device."""
+        with suppress(TilestepError):
+            await self._gpu.drop_model(failed)
+            self._current = _Held(await self._gpu.load_text_to_image(old, old_token), old_token)
 
     def _say_farewell(self, held: _Held) -> None:
         task = asyncio.create_task(self._drop(held))
@@ -168,10 +177,10 @@ class TextToImage:
     async def _drop(self, held: _Held) -> None:
         """Lets go of a model once its jobs are over; of its memory too, unless somebody else refers to it."""
         await held.idle.wait()
-        model = held.loaded.model
+        weights = held.loaded.weights
         held.forget()
         with suppress(TilestepError):
-            await self._gpu.drop_model(model)
+            await self._gpu.drop_model(weights)
 
 
 class _Held:

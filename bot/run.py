@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import re
 import signal
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from tilestep.bot.http import serve_http
 from tilestep.bot.logs import configure_logs
 from tilestep.bot.runtime import Runtime
 from tilestep.bot.settings import Settings, load_settings
+from tilestep.bot.tasks.allocator import let_segments_grow
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serves until it is told to stop. Raises TilestepError for what the operator can mend."""
     settings = load_settings(args.env_file)
+    let_segments_grow(os.environ)
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # nobody wants a voice from this bot
     configure_logs(settings.log_level, settings.log_format)
     with contextlib.suppress(asyncio.CancelledError):

@@ -50,15 +50,21 @@ class Contender(Protocol):
 
 
 class Tilestep:
-    """The scheduler as bots use it, with its log made long."""
+    """The scheduler as bots use it. Its log is made long, for rows that read it to the end."""
 
-    def __init__(self, bench: Bench, fairness: FairSettings | None = None, clock: StepClock | None = None) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        fairness: FairSettings | None = None,
+        clock: StepClock | None = None,
+        logged_steps: int = LOGGED_STEPS,
+    ) -> None:
         settings = {} if fairness is None else {"fairness": fairness}
         cuda = bench.budget_bytes is not None
         self._bench = bench
         self.owners: dict[int, Flow] = {}
         self.gpu = GpuScheduler(
-            GpuSettings(device=bench.device, budget_bytes=bench.budget_bytes, lease_log=LOGGED_STEPS, **settings),
+            GpuSettings(device=bench.device, budget_bytes=bench.budget_bytes, lease_log=logged_steps, **settings),
             None if cuda else Device(bench.device, clock or bench.clock()),
         )
 

@@ -86,7 +86,7 @@ class Bench:
     _pixels: dict[int, Any] = field(default_factory=dict)
 
     def clock(self) -> StepClock:
-        return CudaClock(torch.cuda) if self.device.startswith("cuda") else ProcessorClock()
+        return CudaClock(torch.cuda, self.device) if self.device.startswith("cuda") else ProcessorClock()
 
     def order(self, side_px: int) -> UpscaleOrder:
         """A square picture of noise to enlarge by 2, so that every tile takes all its steps."""

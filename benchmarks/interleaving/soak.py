@@ -24,6 +24,7 @@ MEMBERS = 12
 CANCELLED_PART, BROKEN_PART = 0.15, 0.05
 LOOKS = 24
 WARM_PART = 0.25
+LOGGED_STEPS = 1000
 MIB = 1 << 20
 
 
@@ -116,7 +117,7 @@ def memory_mib(device: str) -> float:
 
 
 async def soak_rows(bench: Bench, seconds: float) -> tuple[list[Row], SoakResult]:
-    async with Tilestep(bench) as contender:
+    async with Tilestep(bench, logged_steps=LOGGED_STEPS) as contender:
         result = await Soak(bench, contender).run(seconds)
     note = f"{seconds:.0f} s: " + ", ".join(f"{end} {count}" for end, count in sorted(result.counts.items()))
     last_mib = result.memory_mib[-1][1]

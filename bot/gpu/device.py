@@ -47,4 +47,4 @@ def open_device(name: str, budget_bytes: int | None, reserve_bytes: int) -> Devi
     total_bytes = torch.cuda.get_device_properties(name).total_memory
     budget_bytes = min(budget_bytes or default_budget(total_bytes, reserve_bytes), total_bytes)
     torch.cuda.set_per_process_memory_fraction(budget_bytes / total_bytes, name)
-    return Device(name, CudaClock(torch.cuda), budget_bytes, torch.cuda.empty_cache)
+    return Device(name, CudaClock(torch.cuda, name), budget_bytes, torch.cuda.empty_cache)

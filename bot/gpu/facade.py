@@ -21,6 +21,7 @@ from tilestep.bot.gpu.jobs import JobHandle, OnProgress
 from tilestep.bot.gpu.memory import MemoryNeed
 from tilestep.bot.gpu.scheduler import StepScheduler
 from tilestep.bot.gpu.task import IMAGE, UPSCALE, Flow, SharedTask, Task
+from tilestep.bot.tasks.arguments import picture_count
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,10 +59,11 @@ class GpuScheduler(StepScheduler):
         estimated from the pipeline's sizes if not given. Raises QueueFull, DoesNotFit, SchedulerClosed, JobCancelled,
         JobOutOfMemory, and what the pipeline raises.
         """
-        handle = await self.submit_pipeline(
-            pipe, flow, seed=seed, count=count, need=need, priority=priority, on_progress=on_progress, **arguments
+        return await self.finish(
+            await self.submit_pipeline(
+                pipe, flow, seed=seed, count=count, need=need, priority=priority, on_progress=on_progress, **arguments
+            )
         )
-        return await self.finish(handle)
 
     async def submit_pipeline(
         self,
@@ -118,14 +120,23 @@ class GpuScheduler(StepScheduler):
 
     async def load_prepared(self, prepared: PreparedModel) -> LoadedPipeline:
         """Puts a model on the device, where it stays until `drop_model`. Raises ModelError and DoesNotFit in words."""
-        need = MemoryNeed(prepared.need.resident_bytes, weights=prepared.model)
-        loaded = await self.run(Task(prepared.load, IMAGE, need, f"loading {prepared.model}"), OPERATOR)
-        self.keep_weights(loaded.model, loaded.need())
-        return loaded
+        need = MemoryNeed(prepared.need.resident_bytes, weights=prepared.weights)
+        task = Task(prepared.load, IMAGE, need, f"loading {prepared.model}")
+        handle = self.submit(task, OPERATOR, keeps=lambda loaded: replace(loaded.need(), weights=loaded.weights))
+        try:
+            return await self.finish(handle)
+        except asyncio.CancelledError:
+            handle.when_over(lambda: self.drop_weights(prepared.weights))
+            raise
+        finally:
+            del handle  # as in `finish`
 
-    async def drop_model(self, model: str) -> None:
-        """Gives back the memory of a loaded model that no job uses and nobody else refers to any more."""
-        self.drop_weights(model)
+    async def drop_model(self, weights: str) -> None:
+        """Gives back the memory of a loaded model that no job uses and nobody else refers to any more.
+
+        `weights`: of the LoadedPipeline, which tells it from another that was loaded by the same name.
+        """
+        self.drop_weights(weights)
 
         def free(gate: StepGate) -> None:
             from tilestep.bot.tasks.measure import return_memory
@@ -167,9 +178,11 @@ class GpuScheduler(StepScheduler):
         return self.submit_shared(UPSCALE, order, flow, UPSCALE, priority, order.size, on_progress, label)
 
     def _add_upscaler(self) -> None:
+        from tilestep.bot.tasks.tile_memory import tile_pool_need
+
         settings, device = self.settings, self.device
         bounded = device.budget_bytes is not None
-        need = MemoryNeed(phase_peaks={"tiles": settings.upscaler_bytes}) if bounded else None
+        need = tile_pool_need(settings.upscaler, device.name, settings.upscaler_bytes) if bounded else None
 
         def build(gate: StepGate) -> SharedTask:
             import_gently("tilestep.bot.tasks.upscale")
@@ -184,15 +197,19 @@ class GpuScheduler(StepScheduler):
         """What the budget has left for weights."""
         if self.device.budget_bytes is None:
             return 1 << 62
-        freed_bytes = instead_of.need().resident_bytes if instead_of else 0
-        return self.device.budget_bytes - self._admission.statistics().resident_bytes + freed_bytes
+        freed = instead_of.need() if instead_of else MemoryNeed()
+        taken = self._admission.statistics()
+        stays_bytes = taken.resident_bytes + taken.held_bytes - freed.resident_bytes - freed.held_bytes
+        return self.device.budget_bytes - stays_bytes
 
     def _keep(self, pipe: Any, need: MemoryNeed) -> None:
         """Somebody else's pipeline stays on the device as long as it lives."""
         if need.weights is not None and not hasattr(pipe, "plan"):
-            loop = asyncio.get_running_loop()
-            self.keep_weights(need.weights, MemoryNeed(need.resident_bytes, weights=need.weights))
-            weakref.finalize(pipe, _drop_later, loop, weakref.ref(self), need.weights).atexit = False
+            known = self._admission.keeps(need.weights)
+            self.keep_weights(need.weights, MemoryNeed(need.resident_bytes), label=_name(pipe))
+            if not known:
+                loop = asyncio.get_running_loop()
+                weakref.finalize(pipe, _drop_later, loop, weakref.ref(self), need.weights).atexit = False
 
 
 def _drop_later(loop: asyncio.AbstractEventLoop, gpu: weakref.ref[GpuScheduler], weights: str) -> None:
@@ -203,19 +220,9 @@ def _drop_later(loop: asyncio.AbstractEventLoop, gpu: weakref.ref[GpuScheduler],
 
 def _pipeline_need(pipe: Any, arguments: dict[str, Any]) -> MemoryNeed:
     """By the sizes of the model; blocks."""
-    from tilestep.bot.tasks.loaded import LoadedPipeline
-    from tilestep.bot.tasks.measure import sizes_of
-    from tilestep.bot.tasks.memory import MemoryPlan, estimate_need
+    from tilestep.bot.tasks.measure import estimated_need
 
-    size = arguments.get("width"), arguments.get("height"), arguments.get("num_images_per_prompt") or 1
-    if isinstance(pipe, LoadedPipeline):
-        return pipe.need(*size)
-    sizes = sizes_of(pipe)
-    sizes = sizes.at(size[0] or sizes.width_px, size[1] or sizes.height_px, size[2])
-    dtype = str(pipe.dtype).removeprefix("torch.")
-    tiled = getattr(getattr(pipe, "vae", None), "use_tiling", False)
-    plan = MemoryPlan("float16" if "16" in dtype else "float32", vae_tile_px=512 if tiled else 0)
-    return replace(estimate_need(sizes, plan), weights=f"pipeline {id(pipe)}")
+    return estimated_need(pipe, arguments)
 
 
 def _name(pipe: Any) -> str:
@@ -226,8 +233,7 @@ def _size(arguments: dict[str, Any]) -> float:
     """Steps times millions of pixels."""
     steps = arguments.get("num_inference_steps") or USUAL_STEPS
     width_px, height_px = (arguments.get(side) or USUAL_PX for side in ("width", "height"))
-    images = arguments.get("num_images_per_prompt") or 1
-    return max(steps, 1) * width_px * height_px * images / 1e6
+    return max(steps, 1) * width_px * height_px * picture_count(arguments) / 1e6
 
 
 def _picture_order(picture: Image, options: dict[str, Any]) -> UpscaleOrder:

@@ -6,7 +6,7 @@ robin follows within a turn (Parekh and Gallager 1993, generalized processor sha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,15 @@ from tilestep.bot.gpu.gate import Progress
 from tilestep.bot.gpu.task import Claim
 
 SMOOTHING = 0.2
-ROUNDING = 0.01
+FUZZ = 1e-9
+EXACT_JOBS = 32
+MOST_TURNS = 64
+COARSE = 0.15
+FINEST = 1 / 256
 PACED = ("denoise", "tiles")
 
 Numbers = NDArray[np.float64]
-Groups = NDArray[np.intp]
+Places = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
 
@@ -67,21 +71,61 @@ def forecast(jobs: Sequence[Ahead], settings: FairSettings, at_once: Callable[[s
 
     `jobs` in the order in which they start; `at_once` of a kind are under way at a time, and of a member's the first.
     """
+    ends: dict[int, float] = {}
+    for ended in turns(jobs, settings, at_once):
+        ends.update(ended)
+    return ends
+
+
+def turns(jobs: Sequence[Ahead], settings: FairSettings, at_once: Callable[[str], int]) -> Iterator[dict[int, float]]:
+    """The forecast turn by turn: who is done in it, and when. Within a turn everyone's part of the device is the same.
+
+    Up to `EXACT_JOBS` a turn lasts until the first job is done. Of more jobs it lasts at least a part of the time that
+    has passed before it, and what would start meanwhile counts as started: what is far off is told roughly, and the
+    number of turns, at most `MOST_TURNS`, hardly grows with that of the jobs. The last one is done when all work is.
+    """
     left = np.array([job.left_ms for job in jobs], dtype=float)
     shares = _Shares([job.claim for job in jobs], settings, at_once)
-    waiting = np.ones(len(jobs), dtype=bool)
-    now_ms = 0.0
-    ends: dict[int, float] = {}
-    while waiting.any():
-        rates = shares.rates(waiting)
-        times = np.divide(left, rates, out=np.full_like(left, np.inf), where=rates > 0)
-        step_ms = float(times.min())
-        now_ms += step_ms
-        left = np.maximum(left - step_ms * rates, 0)
-        for index in np.flatnonzero(times <= step_ms + ROUNDING * now_ms).tolist():
-            ends[jobs[index].claim.job] = now_ms
-            waiting[index] = False
-    return ends
+    alive = np.ones(len(jobs), dtype=bool)
+    shortest_ms, coarse = (left.sum() * FINEST, COARSE) if len(jobs) > EXACT_JOBS else (0.0, 0.0)
+    now_ms, turn = 0.0, 0
+    while alive.any():
+        turn += 1
+        slack_ms = max(shortest_ms, coarse * now_ms) if turn < MOST_TURNS else np.inf
+        queues = shares.queues(np.flatnonzero(alive), left, slack_ms)
+        over, spent, pace = queues.serve(slack_ms)
+        ended, ends_ms = queues.jobs[over], (now_ms + queues.times_ms[over] * pace).round(3)
+        yield {jobs[n].claim.job: end_ms for n, end_ms in zip(ended.tolist(), ends_ms.tolist(), strict=True)}
+        left[queues.jobs] -= spent
+        alive[ended] = False
+        now_ms += float(spent.sum())
+
+
+@dataclass(frozen=True)
+class _Queues:
+    """Jobs that have started, member by member: left of each, left with those of the member before it, and its rate."""
+
+    jobs: Places
+    own_ms: Numbers
+    until_ms: Numbers
+    rates: Numbers
+
+    @property
+    def times_ms(self) -> Numbers:
+        """When each is done at this rate."""
+        return self.until_ms / self.rates
+
+    def serve(self, slack_ms: float) -> tuple[Flags, Numbers, float]:
+        """Until the first is done, or for `slack_ms`: who is over, what each had, and how much sooner that is.
+
+        It is sooner where members have nothing left before the end: the device goes on with the others.
+        """
+        times_ms = self.times_ms
+        window_ms = min(max(times_ms.min(), slack_ms), times_ms.max())
+        over = times_ms <= window_ms * (1 + FUZZ)
+        had = np.clip(self.rates * window_ms - (self.until_ms - self.own_ms), 0, self.own_ms)
+        had[over] = self.own_ms[over]
+        return over, had, min(float(had.sum()) / window_ms, 1.0) if window_ms else 1.0
 
 
 class _Shares:
@@ -96,42 +140,43 @@ class _Shares:
         self._weight = np.array([settings.member_weights.get(c.flow.member, 1) for c in claims], dtype=float)
         self._limits = [at_once(kind) for kind in dict.fromkeys(kinds)]
 
-    def rates(self, waiting: Flags) -> Numbers:
-        """Parts that add up to 1; 0 of those that are not served."""
-        served = self._first_of_member(self._started(waiting))
-        in_guild = _part(np.where(served, self._weight, 0), self._guild)
-        of_guild = _spread(served, self._guild, self._guild_weight, self._kind)
-        of_kind = _spread(served, self._kind, self._kind_weight, np.zeros_like(self._kind))
-        return in_guild * of_guild * of_kind
+    def queues(self, waiting: Places, left: Numbers, slack_ms: float) -> _Queues:
+        """Of the jobs that are not over, those that have started or will before `slack_ms` of their kind's work."""
+        jobs = self._started(waiting, left, slack_ms)
+        jobs = jobs[np.argsort(self._member[jobs], kind="stable")]
+        member, own_ms = self._member[jobs], left[jobs]
+        heads = np.flatnonzero(np.append(True, member[1:] != member[:-1]))
+        lengths = np.diff(np.append(heads, len(jobs)))
+        total_ms = np.cumsum(own_ms)
+        until_ms = total_ms - np.repeat(total_ms[heads] - own_ms[heads], lengths)
+        return _Queues(jobs, own_ms, until_ms, np.repeat(self._rates(jobs[heads]), lengths))
 
-    def _started(self, waiting: Flags) -> Flags:
-        started = np.zeros_like(waiting)
+    def _started(self, waiting: Places, left: Numbers, slack_ms: float) -> Places:
+        started = []
         for kind, limit in enumerate(self._limits):
-            started[np.flatnonzero(waiting & (self._kind == kind))[:limit]] = True
-        return started
+            jobs = waiting[self._kind[waiting] == kind]
+            before_ms = np.cumsum(left[jobs]) - left[jobs]
+            started.append(jobs[(np.arange(len(jobs)) < limit) | (before_ms < slack_ms)])
+        return np.concatenate(started)
 
-    def _first_of_member(self, started: Flags) -> Flags:
-        places = np.flatnonzero(started)
-        first = np.zeros_like(started)
-        first[places[np.unique(self._member[places], return_index=True)[1]]] = True
-        return first
-
-
-def _spread(served: Flags, group: Groups, weight: Numbers, parent: Groups) -> Numbers:
-    """Of every job's group, its part among the groups of the same parent that are served."""
-    alive = np.zeros(len(weight), dtype=bool)
-    alive[group[served]] = True
-    parents = np.zeros(len(weight), dtype=np.intp)
-    parents[group] = parent
-    return _part(np.where(alive, weight, 0), parents)[group]
-
-
-def _part(weight: Numbers, group: Groups) -> Numbers:
-    total = np.bincount(group, weight)[group]
-    return np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
+    def _rates(self, served: Places) -> Numbers:
+        """Parts that add up to 1."""
+        guild, kind = self._guild[served], self._kind[served]
+        in_guild = _part(self._weight[served], guild)
+        guilds, of_guild = np.unique(guild, return_index=True)
+        guild_part = np.zeros(len(self._guild_weight))
+        guild_part[guilds] = _part(self._guild_weight[guilds], kind[of_guild])
+        kinds = np.unique(kind)
+        kind_part = np.zeros(len(self._kind_weight))
+        kind_part[kinds] = self._kind_weight[kinds] / self._kind_weight[kinds].sum()
+        return in_guild * guild_part[guild] * kind_part[kind]
 
 
-def _grouped(keys: Sequence[Hashable], weights: Mapping[Any, int]) -> tuple[Groups, Numbers]:
+def _part(weight: Numbers, group: Places) -> Numbers:
+    return weight / np.bincount(group, weight)[group]
+
+
+def _grouped(keys: Sequence[Hashable], weights: Mapping[Any, int]) -> tuple[Places, Numbers]:
     """Each one's group by number, and the groups' weights."""
     number = {key: index for index, key in enumerate(dict.fromkeys(keys))}
     return np.array([number[key] for key in keys], dtype=np.intp), np.array([weights[k] for k in number], dtype=float)

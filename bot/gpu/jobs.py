@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from tilestep.bot.gpu.gate import Progress
 from tilestep.bot.gpu.lease import Account
 from tilestep.bot.gpu.memory import MemoryNeed
+from tilestep.bot.gpu.outcome import Outcome
 from tilestep.bot.gpu.task import Claim, JobState, JobStatus, Task
-from tilestep.bot.gpu.worker import Outcome, TaskWorker
+from tilestep.bot.gpu.worker import TaskWorker
 
 T = TypeVar("T")
 
 OnProgress = Callable[[Progress], None]
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(eq=False)
 class Job:
-    """`work`: a task, or the order for the shared task named `shared`. `size`: expected work, in units of its name."""
+    """`work`: a task, or the order for the shared task named `shared`. `size`: expected work, in units of its name.
+
+    `keeps`: of its result, the weights that stay on the device. `leaving`: it was cancelled while it ran.
+    """
 
     claim: Claim
     name: str
@@ -32,7 +40,9 @@ class Job:
     submitted_s: float
     future: asyncio.Future[Any]
     on_progress: OnProgress | None = None
+    keeps: Callable[[Any], MemoryNeed] | None = None
     state: JobState = "waiting"
+    leaving: bool = False
     progress: Progress = field(default_factory=Progress)
     account: Account | None = None
     worker: TaskWorker | None = None
@@ -46,16 +56,20 @@ class Job:
         return self.state not in ("waiting", "running")
 
     def tell(self, progress: Progress) -> None:
-        """Something has changed."""
+        """Something has changed. An error of the host's callback is the host's: it is logged, and the job goes on."""
         self.progress = progress
         self.news.set()
-        if self.on_progress:
+        if self.on_progress is None:
+            return
+        try:
             self.on_progress(progress)
+        except (Exception, asyncio.CancelledError):
+            log.exception("on_progress of %s (job %d) failed", self.name, self.claim.job)
 
     def end(self, state: JobState, outcome: Outcome) -> None:
         """The job is over; whoever awaits it goes on. Its work, which may hold a model, is let go of."""
         self.state = state
-        self.work = self.worker = None
+        self.work = self.worker = self.keeps = None
         self.news.set()
         self.begun.set()
         if self.future.done():
@@ -162,8 +176,9 @@ class LoopEvents:
     def _wake(self) -> None:
         with self._lock:
             called, self._called = self._called, True
-        if not called and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._flush)
+        if not called:
+            with suppress(RuntimeError):  # the thread has outlived the loop
+                self._loop.call_soon_threadsafe(self._flush)
 
     def _flush(self) -> None:
         with self._lock:

@@ -157,6 +157,11 @@ class Lease:
             self._paused = False
             self._dispatch()
 
+    def stands_still(self, seat: Seat) -> bool:
+        """Whether no step of the seat is under way, and none begins before `resume`."""
+        with self._lock:
+            return self._paused and self._holder is not seat
+
     def close(self) -> None:
         """Every step that is asked for from now on raises TaskCancelled."""
         with self._lock:

@@ -99,15 +99,19 @@ class Admission:
         """The work is over; unknown jobs are ignored."""
         self._jobs.pop(job, None)
 
-    def keep(self, weights: str, need: MemoryNeed, pinned: bool = False) -> None:
+    def keep(self, weights: str, need: MemoryNeed, pinned: bool = False, name: str | None = None) -> None:
         """These weights stay on the device without a job; pinned ones are never to be evicted.
 
-        Raises DoesNotFit for pinned ones beyond the budget.
+        Raises DoesNotFit for pinned ones beyond the budget, which calls them `name`, if one is given.
         """
         if pinned:
-            self.check(need, weights)
+            self.check(need, name or weights)
             self._pinned.add(weights)
         self._kept[weights] = replace(need, weights=weights)
+
+    def keeps(self, weights: str) -> bool:
+        """Whether these weights stay on the device without a job."""
+        return weights in self._kept
 
     def drop(self, weights: str) -> None:
         """These weights are off the device."""

@@ -13,26 +13,28 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tilestep.bot.gpu.device import Device, open_device
 from tilestep.bot.gpu.errors import DoesNotFit, JobCancelled, SchedulerClosed
+from tilestep.bot.gpu.eviction import Evictor
 from tilestep.bot.gpu.fairness import FairPolicy
-from tilestep.bot.gpu.forecast import Ahead, CostBook, forecast
 from tilestep.bot.gpu.gate import Progress, StepGate
 from tilestep.bot.gpu.jobs import Job, JobHandle, LoopEvents, OnProgress
 from tilestep.bot.gpu.lease import Account, Lease, LeaseRecord
 from tilestep.bot.gpu.memory import Admission, MemoryNeed
 from tilestep.bot.gpu.options import GpuSettings
-from tilestep.bot.gpu.statistics import GpuStatistics, ShareStatistics, WaitTally
-from tilestep.bot.gpu.task import Claim, Flow, JobStatus, SharedTask, Task
+from tilestep.bot.gpu.outcome import Outcome, cancelled
+from tilestep.bot.gpu.outlook import Outlook
+from tilestep.bot.gpu.statistics import GpuStatistics, ShareStatistics
+from tilestep.bot.gpu.task import Claim, Flow, JobState, JobStatus, SharedTask, Task
 from tilestep.bot.gpu.waiting import WaitingRoom
-from tilestep.bot.gpu.worker import Outcome, SharedWorker, TaskWorker
+from tilestep.bot.gpu.worker import SHUTTING_DOWN, SharedWorker, TaskWorker
 
 T = TypeVar("T")
 
-FORECAST_S = 0.25
 THREAD_END_S = 20.0
 
 log = logging.getLogger(__name__)
@@ -50,11 +52,6 @@ class StepScheduler:
         self._jobs: dict[int, Job] = {}
         self._shared: dict[str, SharedWorker] = {}
         self._threads: set[TaskWorker] = set()
-        self._costs = CostBook()
-        self._waits = WaitTally()
-        self._forecast: tuple[float, dict[int, float]] = (-FORECAST_S, {})
-        self._evictors: dict[str, Callable[[], None]] = {}
-        self._evicting: dict[int, asyncio.Task[None]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._open = self._paused = False
@@ -81,13 +78,15 @@ class StepScheduler:
         priority: int = 0,
         size: float = 1.0,
         on_progress: OnProgress | None = None,
+        keeps: Callable[[T], MemoryNeed] | None = None,
     ) -> JobHandle[T]:
         """Accepts a task. Raises QueueFull, DoesNotFit or SchedulerClosed, each in words for the member.
 
         `size`: how much work it is, in any unit that jobs of the same name share; for the forecast. `on_progress` is
-        called on the event loop.
+        called on the event loop; an error in it is logged. `keeps`: of the result, the weights that stay on the device
+        as by `keep_weights`, in the place of the job's own memory.
         """
-        return self._enter(task.kind, flow, priority, task.name, task.need, task, None, size, on_progress)
+        return self._enter(task.kind, flow, priority, task.name, task.need, task, None, size, on_progress, keeps)
 
     async def run(self, task: Task[T], flow: Flow, priority: int = 0, size: float = 1.0) -> T:
         """Submits and awaits; being cancelled cancels the job."""
@@ -100,6 +99,8 @@ class StepScheduler:
         except asyncio.CancelledError:
             handle.cancel()
             raise
+        finally:
+            del handle  # an error leads to this frame, and the handle to the error
 
     def add_shared(self, name: str, build: Callable[[StepGate], SharedTask], need: MemoryNeed | None = None) -> None:
         """Makes a shared task known; it is built in a thread of its own when its first job comes.
@@ -126,29 +127,36 @@ class StepScheduler:
         """Accepts an order for the shared task of this name; raises as `submit` does. `label`: the name of the job."""
         return self._enter(kind or name, flow, priority, label or name, MemoryNeed(), order, name, size, on_progress)
 
-    def keep_weights(self, name: str, need: MemoryNeed, evict: Callable[[], None] | None = None) -> None:
-        """These weights stay on the device. `evict` takes them off it, called in a step when the room is needed."""
-        self._admission.keep(name, need, pinned=evict is None)
+    def keep_weights(
+        self, name: str, need: MemoryNeed, evict: Callable[[], None] | None = None, label: str | None = None
+    ) -> None:
+        """These weights stay on the device. `evict` takes them off it, called in a step when the room is needed.
+
+        Without it they stay for good; raises DoesNotFit for those beyond the budget, whose text calls them `label`.
+        """
+        self._admission.keep(name, need, pinned=evict is None, name=label)
         if evict:
-            self._evictors[name] = evict
+            self._evictor.know(name, evict)
 
     def drop_weights(self, name: str) -> None:
         """These weights are off the device."""
         self._admission.drop(name)
-        self._evictors.pop(name, None)
+        self._evictor.forget(name)
         self._fill()
 
     def cancel(self, job: int) -> bool:
-        """Cancels at the next step; one that waits at once. False if it is over already."""
+        """Cancels at the next step; one that waits, or is paused between two steps, at once. False if it is over."""
         found = self._jobs.get(job)
         if found is None:
             return False
         if found.worker:
             found.worker.cancel()
         elif found.shared and found.state == "running":
+            found.leaving = True
             self._shared[found.shared].cancel(job)
+            self._end_if_still(found)
         else:
-            self._end(found, Outcome(error=JobCancelled("The job was cancelled.")))
+            self._end(found, Outcome(error=cancelled()))
         return True
 
     def set_priority(self, job: int, priority: int) -> None:
@@ -162,6 +170,8 @@ class StepScheduler:
         """No step begins until `resume`; jobs are still accepted."""
         self._paused = True
         self._lease.pause()
+        for job in [job for job in self._jobs.values() if job.leaving]:
+            self._end_if_still(job)
 
     def resume(self) -> None:
         self._paused = False
@@ -176,18 +186,25 @@ class StepScheduler:
         self._open = False
         await self._idle.wait()
 
-    async def close(self) -> None:
-        """Takes nothing new, cancels everything at the next step, and ends the threads."""
+    async def close(self, within_s: float = THREAD_END_S) -> None:
+        """Takes nothing new, cancels everything at the next step, and ends the threads.
+
+        What has not ended after `within_s` is logged, and its jobs raise JobCancelled all the same.
+        """
         self._open = False
+        until_s = time.monotonic() + within_s
         for job in list(self._jobs):
             self.cancel(job)
+        threads = [worker.thread for worker in self._threads] + [worker.thread for worker in self._shared.values()]
         self._lease.close()
         for worker in self._shared.values():
             worker.stop()
-        await self._idle.wait()
-        threads = [worker.thread for worker in self._shared.values()] + [worker.thread for worker in self._threads]
-        for thread in threads:
-            await asyncio.to_thread(_join, thread)
+        await self._evictor.close(within_s)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), _until(until_s))
+        for left in list(self._jobs.values()):
+            self._end(left, Outcome(error=cancelled(SHUTTING_DOWN)))
+        await asyncio.to_thread(_join, threads, until_s)
 
     def leases(self) -> list[LeaseRecord]:
         """The newest steps in the order of the device."""
@@ -195,12 +212,11 @@ class StepScheduler:
 
     def status(self, job: int) -> JobStatus:
         """How a job stands; raises KeyError once it is over."""
-        return next(status for status in self._statuses([self._jobs[job]]))
+        return next(self._outlook.statuses([self._jobs[job]], self._jobs))
 
     def gpu_ms(self, job: int) -> float:
         """Device milliseconds that a job has used; raises KeyError once it is over."""
-        account = self._jobs[job].account
-        return self._lease.used(account)[0] if account else 0.0
+        return self._outlook.used_ms(self._jobs[job])
 
     def statistics(self) -> GpuStatistics:
         """Queue, shares, waits, memory and every job's time left."""
@@ -213,9 +229,9 @@ class StepScheduler:
             paused=self._paused,
             quantum_ms=self._policy.quantum_us / 1000,
             served_ms=self._policy.served_us / 1000,
-            jobs=tuple(self._statuses(list(self._jobs.values()))),
+            jobs=tuple(self._outlook.statuses(self._jobs.values(), self._jobs)),
             shares=ShareStatistics(gpu_ms),
-            waits=self._waits.snapshot(),
+            waits=self._outlook.waits,
             memory=self._admission.statistics(),
         )
 
@@ -223,6 +239,8 @@ class StepScheduler:
         self.device = device
         self._admission = Admission(device.budget_bytes)
         self._lease = Lease(self._policy, device.clock, self.settings.grace_ms, self.settings.lease_log)
+        self._outlook = Outlook(self.settings, self._lease, self._room, self._policy)
+        self._evictor = Evictor(self._lease, self._admission, device, self._evicted)
 
     def _enter(
         self,
@@ -235,6 +253,7 @@ class StepScheduler:
         shared: str | None,
         size: float,
         on_progress: OnProgress | None,
+        keeps: Callable[[Any], MemoryNeed] | None = None,
     ) -> JobHandle[Any]:
         self._check_open()
         if size <= 0:
@@ -243,7 +262,7 @@ class StepScheduler:
         claim = Claim(next(self._numbers), flow, kind, priority)
         self._room.enter(claim, self._policy.served_us)
         future = asyncio.get_running_loop().create_future()
-        job = Job(claim, name, need, work, shared, size, time.monotonic(), future, on_progress)
+        job = Job(claim, name, need, work, shared, size, time.monotonic(), future, on_progress, keeps)
         self._jobs[claim.job] = job
         self._idle.clear()
         self._fill()
@@ -266,14 +285,11 @@ class StepScheduler:
     def _makes_room(self, claim: Claim) -> bool:
         """Whether the job fits now; if weights that nobody uses are in its way, they are taken off the device first."""
         job = self._jobs[claim.job]
-        if claim.job in self._evicting:
+        if self._evictor.takes_off(job.need.weights):
             return False
         if self._admission.fits(job.need):
             return True
-        keys = self._admission.to_evict(job.need)
-        if keys:
-            self._evicting[claim.job] = asyncio.create_task(self._evict(job, keys))
-        elif not self._room.running() and not self._evicting:
+        if not self._evictor.make_room(claim, job.need) and not self._room.running():
             self._refuse(job)
         return False
 
@@ -281,33 +297,17 @@ class StepScheduler:
         try:
             self._admission.check(job.need, job.name)
         except DoesNotFit as error:
-            asyncio.get_running_loop().call_soon(self._end, job, Outcome(error=error))
+            asyncio.get_running_loop().call_soon(self._end, job, Outcome(error=error.with_traceback(None)))
 
     def _weighs(self, claim: Claim) -> bool:
         return self._jobs[claim.job].need.alone_bytes > 0
 
-    async def _evict(self, job: Job, keys: Iterable[str]) -> None:
-        try:
-            await asyncio.to_thread(self._evict_in_step, job.claim, keys)
-            for key in keys:
-                self._admission.drop(key)
-                self._evictors.pop(key, None)
-        except Exception as error:
-            self._end(job, Outcome(error=error))
-        finally:
-            del self._evicting[job.claim.job]
-        self._fill()
-
-    def _evict_in_step(self, claim: Claim, keys: Iterable[str]) -> None:
-        seat = self._lease.seat()
-        self._lease.add(seat, claim)
-        try:
-            with self._lease.step(seat, "load"):
-                for key in keys:
-                    self._evictors[key]()
-                self.device.free_cache()
-        finally:
-            self._lease.remove(seat, claim.job)
+    def _evicted(self, claim: Claim, outcome: Outcome | None) -> None:
+        job = self._jobs.get(claim.job)
+        if job is not None and outcome is not None:
+            self._end(job, outcome)
+        else:
+            self._fill()
 
     def _start(self, job: Job) -> None:
         self._admission.admit(job.claim.job, job.need)
@@ -322,17 +322,27 @@ class StepScheduler:
             job.worker.start()
 
     def _hear(self, news: list[tuple[int, Any]]) -> None:
-        """What worker threads told."""
+        """What worker threads told; what goes wrong with one job leaves the others alone."""
         for number, item in news:
             job = self._jobs.get(number)
-            if job is None:
-                continue
-            if isinstance(item, Progress):
-                job.tell(item)
-            elif isinstance(item, Account):
-                job.account = item
-            else:
-                self._end(job, item)
+            try:
+                if job is not None:
+                    self._take(job, item)
+            except Exception:
+                log.exception("The news of job %d went wrong", number)
+
+    def _take(self, job: Job, item: Progress | Account | Outcome) -> None:
+        if isinstance(item, Progress):
+            job.tell(item)
+        elif isinstance(item, Account):
+            job.account = item
+        else:
+            self._end(job, item)
+
+    def _end_if_still(self, job: Job) -> None:
+        """A job that is leaving need not wait for `resume`: its thread hears of it then, before the next step."""
+        if job.shared and self._shared[job.shared].stands_still:
+            self._end(job, Outcome(error=cancelled()))
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         number = job.claim.job
@@ -340,77 +350,42 @@ class StepScheduler:
             return
         self._room.finish(number)
         self._admission.release(number)
+        outcome = self._take_over(job, outcome)
         if job.worker:
             self._threads.discard(job.worker)
-        self._note(job, outcome)
-        cancelled = isinstance(outcome.error, JobCancelled)
-        job.end("done" if outcome.error is None else "cancelled" if cancelled else "failed", outcome)
+        self._outlook.note(job, outcome)
+        job.end(_state(outcome), outcome)
         if not self._jobs:
             self._idle.set()
         self._fill()
 
-    def _note(self, job: Job, outcome: Outcome) -> None:
-        if job.account is None:
-            return
-        job.gpu_ms, _ = self._lease.used(job.account)
-        if outcome.error is None and job.gpu_ms:
-            self._costs.note(job.name, job.size, job.gpu_ms)
-        if job.account.started_s is not None:
-            self._waits.note((job.account.started_s - job.submitted_s) * 1000)
-
-    def _statuses(self, wanted: Iterable[Job]) -> Iterable[JobStatus]:
-        ends = self._ends()
-        ahead = self._ahead()
-        for job in wanted:
-            gpu_ms, steps = self._lease.used(job.account) if job.account else (0.0, 0)
-            began_s = job.account.started_s if job.account else None
-            yield JobStatus(
-                job=job.claim.job,
-                flow=job.claim.flow,
-                kind=job.claim.kind,
-                name=job.name,
-                state=job.state,
-                priority=job.claim.priority,
-                progress=job.progress,
-                gpu_ms=gpu_ms,
-                steps=steps,
-                waited_ms=((began_s or time.monotonic()) - job.submitted_s) * 1000,
-                ahead=ahead.get(job.claim.job, 0),
-                left_ms=ends.get(job.claim.job),
-            )
-
-    def _ahead(self) -> dict[int, int]:
-        kinds = {job.claim.kind for job in self._jobs.values() if job.state == "waiting"}
-        orders = [self._room.order(kind, self._policy.served_us) for kind in kinds]
-        return {claim.job: place for order in orders for place, claim in enumerate(order)}
-
-    def _ends(self) -> dict[int, float]:
-        """Time left of each job of which anything is known; made again at most every `FORECAST_S`."""
-        made_s, ends = self._forecast
-        if time.monotonic() - made_s < FORECAST_S and self._jobs.keys() <= ends.keys():
-            return ends
-        left = {number: self._left_ms(job) for number, job in self._jobs.items()}
-        known = [ms for ms in left.values() if ms is not None]
-        typical = sum(known) / max(len(known), 1)
-        ahead = [Ahead(job.claim, left[n] or (typical if left[n] is None else 0.0)) for n, job in self._order()]
-        ends = forecast(ahead, self.settings.fairness, self.settings.at_once_of)
-        self._forecast = time.monotonic(), {n: ms for n, ms in ends.items() if left[n] is not None}
-        return self._forecast[1]
-
-    def _order(self) -> list[tuple[int, Job]]:
-        """Running jobs, then the others as they start."""
-        ahead = self._ahead()
-        return sorted(self._jobs.items(), key=lambda item: (item[1].state != "running", ahead.get(item[0], 0), item[0]))
-
-    def _left_ms(self, job: Job) -> float | None:
-        gpu_ms = self._lease.used(job.account)[0] if job.account else 0.0
-        return self._costs.left_ms(job.name, job.size, gpu_ms, job.progress)
+    def _take_over(self, job: Job, outcome: Outcome) -> Outcome:
+        """What the job leaves on the device counts before anything else may start in the job's place."""
+        if job.keeps is None or outcome.error is not None:
+            return outcome
+        try:
+            need = job.keeps(outcome.result)
+            self._admission.keep(need.weights or job.name, need, pinned=True, name=job.name)
+        except Exception as error:
+            return Outcome(error=error.with_traceback(None))
+        return outcome
 
 
-def _join(thread: threading.Thread) -> None:
+def _state(outcome: Outcome) -> JobState:
+    if outcome.error is None:
+        return "done"
+    return "cancelled" if isinstance(outcome.error, JobCancelled) else "failed"
+
+
+def _until(end_s: float) -> float:
+    return max(end_s - time.monotonic(), 0.0)
+
+
+def _join(threads: Iterable[threading.Thread], until_s: float) -> None:
     """A device that never answers must not keep the process from ending: the threads are daemons."""
-    thread.join(THREAD_END_S)
-    if thread.is_alive():
-        frame = sys._current_frames().get(thread.ident or 0)
-        where = "".join(traceback.format_stack(frame)) if frame else "outside of Python"
-        log.error("Thread %s has not ended %g s after it was told to: %s", thread.name, THREAD_END_S, where)
+    for thread in threads:
+        thread.join(_until(until_s))
+        if thread.is_alive():
+            frame = sys._current_frames().get(thread.ident or 0)
+            where = "".join(traceback.format_stack(frame)) if frame else "outside of Python"
+            log.error("Thread %s has not ended in the time that it was given: %s", thread.name, where)

@@ -6,27 +6,20 @@ What happens is told by callbacks, which are called in these threads.
 from __future__ import annotations
 
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from tilestep.bot.gpu.errors import JobCancelled, JobOutOfMemory, TaskCancelled
+from tilestep.bot.gpu.errors import TaskCancelled
 from tilestep.bot.gpu.gate import Phase, Progress, StepGate
 from tilestep.bot.gpu.lease import Account, Grant, Lease, Seat
+from tilestep.bot.gpu.outcome import Outcome, cancelled, failure
 from tilestep.bot.gpu.task import Claim, SharedStep, SharedTask, SharedTurn, Task
 
 IDLE_S = 0.02
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended: with a result, or with an error."""
-
-    result: Any = None
-    error: BaseException | None = None
+SHUTTING_DOWN = "the GPU is shutting down"
 
 
 class Events(Protocol):
@@ -72,7 +65,8 @@ class TaskWorker:
     """Runs one task to its end in a thread of its own."""
 
     def __init__(self, lease: Lease, events: Events, claim: Claim, task: Task[Any]) -> None:
-        self._lease, self._events, self._claim, self._task = lease, events, claim, task
+        self._lease, self._events, self._claim = lease, events, claim
+        self._task: Task[Any] | None = task
         self._seat = lease.seat()
         self.thread = threading.Thread(target=self._run, name=f"gpu-{task.name}-{claim.job}", daemon=True)
 
@@ -85,15 +79,23 @@ class TaskWorker:
         self._lease.cancel(self._seat)
 
     def _run(self) -> None:
-        job = self._claim.job
-        gate = JobGate(self._lease, self._seat, lambda progress: self._events.progressed(job, progress))
+        """The traceback of an error leads here as long as it lives, so this frame holds no outcome."""
+        self._end(self._attempt())
+
+    def _attempt(self) -> Outcome:
+        job, task, self._task = self._claim.job, self._task, None
+        assert task is not None
         try:
-            outcome = Outcome(self._task.run(gate))
+            return Outcome(task.run(JobGate(self._lease, self._seat, lambda now: self._events.progressed(job, now))))
         except BaseException as error:
-            outcome = failure(error)
-        self._lease.remove(self._seat, job)
+            return Outcome(error=error)
+
+    def _end(self, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            outcome = failure(outcome.error)
+        self._lease.remove(self._seat, self._claim.job)
         self._lease.settle()
-        self._events.ended(job, outcome)
+        self._events.ended(self._claim.job, outcome)
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,11 @@ class SharedWorker:
         """Takes effect before the next step."""
         self._inbox.put(job)
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether it is paused with no step under way."""
+        return self._lease.stands_still(self._seat)
+
     def stop(self) -> None:
         """Cancels what is left and ends the thread at the next step."""
         self._inbox.put(None)
@@ -144,7 +151,7 @@ class SharedWorker:
                 self._over = True
             except BaseException as error:
                 self._end_all(failure(error))
-        self._end_all(closing := Outcome(error=JobCancelled("The job was cancelled: the GPU is shutting down.")))
+        self._end_all(closing := Outcome(error=cancelled(SHUTTING_DOWN)))
         self._turn_away(closing)
         if self._task:
             self._task.close()
@@ -225,32 +232,3 @@ class SharedWorker:
     def _drop(self, job: int) -> None:
         if self._task:
             self._task.drop(job)
-
-
-def failure(error: BaseException) -> Outcome:
-    """What the one who awaits the job gets to see. Frames are let go of, because they hold tensors."""
-    if isinstance(error, TaskCancelled):
-        return Outcome(error=cancelled())
-    if is_out_of_memory(error):
-        _let_go(error)
-        return Outcome(error=JobOutOfMemory("The GPU ran out of memory for this job: choose a smaller picture."))
-    return Outcome(error=error)
-
-
-def cancelled() -> JobCancelled:
-    return JobCancelled("The job was cancelled.")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device, or the machine, had no more memory; told without importing torch."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    words = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in words or "not enough memory" in words)
-
-
-def _let_go(error: BaseException) -> None:
-    seen: BaseException | None = error
-    while seen is not None:
-        traceback.clear_frames(seen.__traceback__)
-        seen = seen.__context__

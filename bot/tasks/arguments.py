@@ -101,6 +101,14 @@ def image_arguments(
     return ImageArguments(steps, guidance, width_px, height_px, tuple(ignored), {"prompt": wish.prompt, **call})
 
 
+def picture_count(arguments: Mapping[str, Any]) -> int:
+    """Pictures that one call of a pipeline makes at once: so many of each prompt, or of each embedding of one."""
+    prompts = arguments.get("prompt")
+    prompts = arguments.get("prompt_embeds") if prompts is None else prompts
+    count = 1 if prompts is None or isinstance(prompts, str) else len(prompts)
+    return max(count * (arguments.get("num_images_per_prompt") or 1), 1)
+
+
 def _defaults(known: Mapping[str, inspect.Parameter], model: str) -> tuple[int, float]:
     """The pipeline's own, with fewer steps where it is cautious; distilled models say by their name what they are."""
     for word, steps in DISTILLED_STEPS.items():

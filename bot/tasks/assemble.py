@@ -19,6 +19,8 @@ from tilestep.bot.tasks.memory import MemoryPlan, ModelSizes
 from tilestep.bot.tasks.placement import HostWeights, stream_weights
 from tilestep.bot.tasks.roles import Role, component_role
 
+STORAGE = torch.float8_e4m3fn
+
 
 def load_component(
     folder: Path, name: str, kind: tuple[str, str], plan: MemoryPlan, variant: str | None, device: str
@@ -34,8 +36,9 @@ def load_component(
         folder, subfolder=name, dtype=torch_dtype(plan), variant=variant, local_files_only=True
     )
     assert isinstance(module, nn.Module)
-    if component_role(name, library) != "text encoder":
-        module.to(device)
+    role = component_role(name, library)
+    if role != "text encoder":
+        _move(module, role, plan, torch.device(device))
     return module.eval().requires_grad_(False)
 
 
@@ -84,8 +87,17 @@ def _place(
     if role == "text encoder" and plan.text_encoders == "streamed":
         stream_weights(module, device)
         return
-    if role == "denoiser" and plan.float8_weights:
-        module.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch_dtype(plan))
     if role == "vae" and plan.vae_tiled:
         set_tiling(module, plan.vae_tile_px)
+    _move(module, role, plan, device)
+
+
+def _move(module: Any, role: Role, plan: MemoryPlan, device: torch.device) -> None:
+    """To the device in the format in which the weights stay there, so that it never has to hold a larger one."""
+    if role == "denoiser" and plan.float8_weights and not _is_stored_as(module, STORAGE):
+        module.enable_layerwise_casting(storage_dtype=STORAGE, compute_dtype=torch_dtype(plan))
     module.to(device)
+
+
+def _is_stored_as(module: nn.Module, dtype: torch.dtype) -> bool:
+    return any(weight.dtype == dtype for weight in module.parameters())

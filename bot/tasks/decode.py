@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 from typing import Any
@@ -10,8 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from tilestep.bot.tasks.casting import cast_copy
 from tilestep.bot.tasks.clones import before_forward, set_method, shallow_clone
 from tilestep.bot.tasks.turns import Turns
+from tilestep.upscaler.runner import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +24,8 @@ def private_vae(vae: Any, turns: Turns, tile_px: int | None = None) -> Any:
 
     The VAE's own tiling, slicing and blending stay as they are, so the picture is the one that it makes alone.
     `tile_px` sets its tiling, for the clone only; when the device has no memory left for a tile, tiles are halved.
-    Pipelines that cast the VAE in the middle of a run (SDXL in float16) cast a copy of the weights, so that two
-    requests never change the weights below each other.
+    Pipelines that cast the VAE in the middle of a run (SDXL in float16) get a copy of the weights that all who decode
+    at that time share, so that two requests never change the weights below each other.
     """
     clone: Any = shallow_clone(vae)
     pieces = _Pieces(turns)
@@ -37,16 +38,18 @@ def private_vae(vae: Any, turns: Turns, tile_px: int | None = None) -> Any:
             pieces.begin(piece_count(self, tuple(z.shape)))
             try:
                 result = type(vae).decode(self, z, *args, **kwargs)
-            except torch.OutOfMemoryError:
-                if not shrink_tiles(self, tuple(z.shape)):
+            except (RuntimeError, MemoryError) as error:
+                if not (is_out_of_memory(error) and shrink_tiles(self, tuple(z.shape))):
                     raise
             else:
                 pieces.end()
                 return result
 
     def to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
-        source = vae if _is_already(vae, *args, *kwargs.values()) else copy.deepcopy(vae).to(*args, **kwargs)
+        place = _asked_place(vae, *args, *kwargs.values())
+        source = vae if place == _place(vae) else cast_copy(vae, *place)
         self.__dict__.update(_modules=dict(source._modules), _parameters=source._parameters, _buffers=source._buffers)
+        self.__dict__["_weights_of"] = source
         _gate_decoder(self, pieces)
         return self
 
@@ -128,13 +131,20 @@ def _gate_decoder(clone: nn.Module, pieces: _Pieces) -> None:
     clone._modules["decoder"] = before_forward(decoder, pieces.next)
 
 
-def _is_already(vae: Any, *asked: Any) -> bool:
-    """Whether `vae.to(*asked)` would change nothing."""
+def _place(vae: Any) -> tuple[torch.device, torch.dtype]:
     tensor = next(vae.parameters())
-    wanted = [torch.device(value) if isinstance(value, str) else value for value in asked]
-    dtypes = [value for value in wanted if isinstance(value, torch.dtype)]
-    devices = [value for value in wanted if isinstance(value, torch.device)]
-    return all(dtype == tensor.dtype for dtype in dtypes) and all(_same(device, tensor.device) for device in devices)
+    return tensor.device, tensor.dtype
+
+
+def _asked_place(vae: Any, *asked: Any) -> tuple[torch.device, torch.dtype]:
+    """Where `vae.to(*asked)` would bring its weights, and in which format."""
+    device, dtype = _place(vae)
+    for value in asked:
+        if isinstance(value, torch.dtype):
+            dtype = value
+        elif isinstance(value, (str, torch.device)) and not _same(torch.device(value), device):
+            device = torch.device(value)
+    return device, dtype
 
 
 def _same(asked: torch.device, actual: torch.device) -> bool:

@@ -105,13 +105,28 @@ def read_header(path: Path) -> WeightCount:
     if path.suffix == ".bin":
         return count_of_pickle(path.name, path.stat().st_size)
     try:
+        return count_of_header(read_safetensors_header(path))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _broken(path) from error
+
+
+def read_safetensors_header(path: Path) -> dict[str, Any]:
+    """Name -> {"dtype", "shape", ...}, and what the file says of itself; raises ModelError when it is broken."""
+    try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= MAX_HEADER_BYTES:
                 raise ValueError("no header")
-            return count_of_header(json.loads(file.read(length)))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path} is no safetensors file or is broken: download it again.") from error
+            header = json.loads(file.read(length))
+        if not isinstance(header, dict):
+            raise ValueError("no table")
+        return header
+    except (OSError, ValueError) as error:
+        raise _broken(path) from error
+
+
+def _broken(path: Path) -> ModelError:
+    return ModelError(f"{path} is no safetensors file or is broken: download it again.")
 
 
 def count_of_header(header: Mapping[str, Any]) -> WeightCount:

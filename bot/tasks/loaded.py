@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from tilestep.bot.gpu.memory import MemoryNeed
 from tilestep.bot.tasks.arguments import UsualArguments
@@ -17,12 +18,18 @@ if TYPE_CHECKING:
     from tilestep.bot.tasks.placement import HostWeights
 
 
+def new_key() -> str:
+    """Tells one load of a model from the others."""
+    return uuid4().hex[:12]
+
+
 @dataclass(frozen=True, eq=False)
 class LoadedPipeline:
     """`pipe` is a diffusers pipeline whose weights lie where `plan` says.
 
     `swapped`: text encoders whose weights wait in host memory. `cache`: what they answered lately. `usual`:
-    the steps and guidance that its maker recommends. Dropping the last reference frees everything.
+    the steps and guidance that its maker recommends. `key`: of this load alone, since a model that goes may be loaded
+    again before its last job is over. Dropping the last reference frees everything.
     """
 
     pipe: Any
@@ -32,10 +39,20 @@ class LoadedPipeline:
     swapped: Mapping[nn.Module, HostWeights] = field(default_factory=dict)
     cache: EmbeddingCache | None = None
     usual: UsualArguments = field(default_factory=UsualArguments)
+    key: str = field(default_factory=new_key)
+
+    @property
+    def weights(self) -> str:
+        """What these weights are called where memory is counted."""
+        return weights_name(self.model, self.key)
 
     def need(self, width_px: int | None = None, height_px: int | None = None, images: int = 1) -> MemoryNeed:
         """What a request needs; estimated, as long as nobody has measured it. Without a plan nothing is known."""
         if self.plan is None or self.sizes is None:
             return MemoryNeed()
         sizes = self.sizes.at(width_px or self.sizes.width_px, height_px or self.sizes.height_px, images)
-        return replace(estimate_need(sizes, self.plan), weights=self.model)
+        return replace(estimate_need(sizes, self.plan), weights=self.weights)
+
+
+def weights_name(model: str, key: str) -> str:
+    return f"{model or 'pipeline'} ({key})"

@@ -11,16 +11,17 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tilestep.bot.gpu.gate import RecordingGate, StepGate
 from tilestep.bot.gpu.memory import MemoryNeed
+from tilestep.bot.gpu.outcome import is_out_of_memory, let_go
 from tilestep.bot.tasks.arguments import UsualArguments, parse_usual
 from tilestep.bot.tasks.errors import ModelError
 from tilestep.bot.tasks.files import INDEX, USUAL, ChosenFiles, ModelIndex, WeightCount, choose_files, parse_index
-from tilestep.bot.tasks.loaded import LoadedPipeline
+from tilestep.bot.tasks.loaded import LoadedPipeline, new_key, weights_name
 from tilestep.bot.tasks.memory import MemoryPlan, ModelSizes, plan_memory
 from tilestep.bot.tasks.roles import component_role
 from tilestep.bot.tasks.sizes import model_sizes
@@ -66,36 +67,47 @@ def prepare_text_to_image(
 ) -> PreparedModel:
     """All of `load_text_to_image` that needs no memory of the device: finds, plans, fetches. Raises the same."""
     name = str(model)
-    source = open_source(name, token, endpoint, cache_dir)
+    gate = gate or RecordingGate()
+    source = open_source(name, token, endpoint, cache_dir, gate)
     with errors_in_words(name):
         if isinstance(source, Path):
             from tilestep.bot.tasks.single_file import read_single_file
 
-            return read_single_file(source, device, budget_bytes, token, gate or RecordingGate(), endpoint, cache_dir)
+            return read_single_file(source, device, budget_bytes, token, gate, endpoint, cache_dir)
         return _prepare(name, source, device, budget_bytes)
 
 
 @dataclass(frozen=True)
 class PreparedModel:
-    """A model of which all is known and fetched, and nothing is on the device yet."""
+    """A model of which all is known and fetched, and nothing is on the device yet; to be loaded once."""
 
     model: str
     plan: MemoryPlan
     build: Callable[[StepGate], LoadedPipeline]
+    key: str = field(default_factory=new_key)
+
+    @property
+    def weights(self) -> str:
+        """What its weights will be called where memory is counted."""
+        return weights_name(self.model, self.key)
 
     @property
     def need(self) -> MemoryNeed:
         """What a request for one picture will need, with the weights."""
-        return replace(self.plan.need, weights=self.model)
+        return replace(self.plan.need, weights=self.weights)
 
     def load(self, gate: StepGate) -> LoadedPipeline:
         """Puts it on the device. Raises ModelError in one line, TaskCancelled."""
         with errors_in_words(self.model):
-            return self.build(gate)
+            return replace(self.build(gate), key=self.key)
 
 
 def open_source(
-    model: str, token: str | None, endpoint: str | None = None, cache_dir: Path | None = None
+    model: str,
+    token: str | None,
+    endpoint: str | None = None,
+    cache_dir: Path | None = None,
+    gate: StepGate | None = None,
 ) -> ModelSource | Path:
     """Where the model is; a path for a single file. Raises ModelError when it is nowhere."""
     path = Path(model).expanduser()
@@ -105,20 +117,27 @@ def open_source(
         return path
     if path.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:
         raise ModelError(f"There is no model at {model}: give a folder, a .safetensors file or a Hugging Face id.")
-    return HubSource(model, token, endpoint, cache_dir)
+    return HubSource(model, token, endpoint, cache_dir, gate)
 
 
 @contextmanager
 def errors_in_words(model: str) -> Iterator[None]:
-    """Whatever diffusers raises becomes a ModelError of one line."""
+    """Whatever diffusers raises becomes a ModelError of one line, which holds on to nothing that was loaded."""
     try:
         yield
     except TilestepError:
         raise
     except Exception as error:
         logger.debug("Loading %s failed", model, exc_info=True)
-        lines = [line for line in str(error).strip().splitlines() if not line.endswith("traceback):")]
-        raise ModelError(f"{model} cannot be loaded: {lines[0] if lines else type(error).__name__}") from error
+        let_go(error)
+        raise ModelError(f"{model} cannot be loaded: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if is_out_of_memory(error):
+        return "the memory ran out, so a smaller model or a smaller budget is needed."
+    lines = [line for line in str(error).strip().splitlines() if not line.endswith("traceback):")]
+    return lines[0] if lines else type(error).__name__
 
 
 def read_index(source: ModelSource, model: str) -> tuple[ModelIndex, Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from tilestep.bot.gpu.gate import Phase, RecordingGate, StepGate
 from tilestep.bot.gpu.memory import MemoryNeed
+from tilestep.bot.tasks.arguments import picture_count
 from tilestep.bot.tasks.files import WeightCount
 from tilestep.bot.tasks.loaded import LoadedPipeline
 from tilestep.bot.tasks.memory import MemoryPlan, ModelSizes, estimate_need, gib
@@ -100,19 +101,28 @@ def measure_need(pipe: Any, arguments: Mapping[str, Any] | None = None, gate: St
     """
     loaded = pipe if isinstance(pipe, LoadedPipeline) else LoadedPipeline(pipe)
     components = component_bytes(loaded.pipe)
-    device = loaded.pipe.device
-    if device.type != "cuda":
-        return NeedReport(_estimated(loaded, arguments or {}), components, measured=False)
-    watched = PeakGate(gate or RecordingGate(), CudaMeter(device))
-    run_pipeline(loaded, watched, {**TRIAL, **(arguments or {})}, seed=0)
-    need = MemoryNeed(_resident_bytes(loaded.pipe), watched.peaks, loaded.model or None, watched.held)
+    if loaded.pipe.device.type != "cuda":
+        return NeedReport(estimated_need(pipe, arguments or {}), components, measured=False)
+    need = _measured(loaded, {**TRIAL, **(arguments or {})}, gate or RecordingGate(), _weights_name(pipe))
     report = NeedReport(need, components, measured=True)
     logger.info("%s needs %s", loaded.model or type(loaded.pipe).__name__, report.describe())
     return report
 
 
+def _measured(loaded: LoadedPipeline, arguments: Mapping[str, Any], gate: StepGate, weights: str) -> MemoryNeed:
+    """What requests share is there already when the measuring begins, so it counts among the weights."""
+    from tilestep.bot.tasks.casting import decoding_copy
+
+    with gate.step("load"):
+        copy = decoding_copy(loaded.pipe)
+    watched = PeakGate(gate, CudaMeter(loaded.pipe.device))
+    run_pipeline(loaded, watched, arguments, seed=0)
+    shared = 0 if copy is None else sum(tensor.nbytes for tensor in copy.parameters())
+    return MemoryNeed(_resident_bytes(loaded.pipe) + shared, watched.peaks, weights, watched.held)
+
+
 def return_memory(gate: StepGate) -> None:
-    """Gives what torch keeps for reuse back to the driver, in one step: for after a model has been let go of."""
+    """Gives what torch keeps for reuse back to driver and machine, in one step: for after a model has been dropped."""
     import gc
 
     import torch
@@ -121,6 +131,8 @@ def return_memory(gate: StepGate) -> None:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+            if hasattr(torch.accelerator, "empty_host_cache"):
+                torch.accelerator.empty_host_cache()
 
 
 def component_bytes(pipe: Any) -> dict[str, int]:
@@ -140,14 +152,35 @@ def sizes_of(pipe: Any) -> ModelSizes:
     return model_sizes(counts, roles, configs, hasattr(pipe, "upcast_vae"))
 
 
-def _estimated(loaded: LoadedPipeline, arguments: Mapping[str, Any]) -> MemoryNeed:
-    size = arguments.get("width"), arguments.get("height")
-    if loaded.plan is not None:
-        return loaded.need(*size)
-    sizes = sizes_of(loaded.pipe)
-    sizes = sizes.at(size[0] or sizes.width_px, size[1] or sizes.height_px)
-    tiled = bool(getattr(getattr(loaded.pipe, "vae", None), "use_tiling", False))
-    return estimate_need(sizes, MemoryPlan(_dtype(loaded.pipe), vae_tile_px=512 if tiled else 0))
+def estimated_need(pipe: Any, arguments: Mapping[str, Any]) -> MemoryNeed:
+    """What a call with these arguments needs by its sizes: a LoadedPipeline as planned, another as it stands."""
+    width_px, height_px = arguments.get("width"), arguments.get("height")
+    images = picture_count(arguments)
+    if isinstance(pipe, LoadedPipeline) and pipe.plan is not None:
+        return pipe.need(width_px, height_px, images)
+    plain = pipe.pipe if isinstance(pipe, LoadedPipeline) else pipe
+    sizes = sizes_of(plain)
+    sizes = sizes.at(width_px or sizes.width_px, height_px or sizes.height_px, images)
+    return replace(estimate_need(sizes, _plan_of(plain)), weights=_weights_name(pipe))
+
+
+def _weights_name(pipe: Any) -> str:
+    return pipe.weights if isinstance(pipe, LoadedPipeline) else f"pipeline {id(pipe)}"
+
+
+def _plan_of(pipe: Any) -> MemoryPlan:
+    """The layout that the pipeline has by itself."""
+    vae = getattr(pipe, "vae", None)
+    sliced = bool(getattr(vae, "use_slicing", False))
+    return MemoryPlan(_dtype(pipe), vae_tile_px=_tile_px(vae), vae_sliced=sliced)
+
+
+def _tile_px(vae: Any) -> int:
+    """The longer side of the tiles that a VAE is set to; 0 where it decodes whole."""
+    if not getattr(vae, "use_tiling", False):
+        return 0
+    found = [getattr(vae, f"tile_sample_min_{side}", None) or 0 for side in ("size", "height", "width")]
+    return max(max(size) if isinstance(size, (list, tuple)) else size for size in found)
 
 
 def _dtype(pipe: Any) -> Any:

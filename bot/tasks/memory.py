@@ -42,7 +42,7 @@ class ModelSizes:
 
     `largest_layer`: the largest part of a text encoder that is moved in one piece. `vae_upcast`: the VAE decodes in
     float32 whatever its weights are stored in. `held_values`: prompt embeddings and latents, kept between steps.
-    `width_px`, `height_px`: the picture that the estimates are for.
+    `width_px`, `height_px`: the pictures that the estimates are for; `images`: how many of them at once.
     """
 
     denoiser: int
@@ -58,26 +58,35 @@ class ModelSizes:
     held_values: int = 0
     width_px: int = 512
     height_px: int = 512
+    images: int = 1
 
     def at(self, width_px: int, height_px: int, images: int = 1) -> ModelSizes:
         """The same model with pictures of another size, or several at once."""
-        ratio = images * width_px * height_px / (self.width_px * self.height_px)
+        more = images / self.images
+        ratio = more * width_px * height_px / (self.width_px * self.height_px)
         return replace(
             self,
+            encode_values=math.ceil(self.encode_values * more),
             denoise_values=math.ceil(self.denoise_values * ratio),
+            held_values=math.ceil(self.held_values * max(ratio, more)),
             width_px=width_px,
-            height_px=height_px * images,
+            height_px=height_px,
+            images=images,
         )
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """How a model is laid out, and what it needs then (estimated)."""
+    """How a model is laid out, and what it needs then (estimated).
+
+    `vae_tile_px`: 0 decodes whole pictures. `vae_sliced`: pictures of one request are decoded one after another.
+    """
 
     dtype: DType
     text_encoders: Placement = "resident"
     vae_tile_px: int = TILE_PX
     float8_weights: bool = False
+    vae_sliced: bool = False
     need: MemoryNeed = field(default_factory=MemoryNeed)
 
     @property
@@ -111,20 +120,24 @@ def plan_memory(sizes: ModelSizes, budget_bytes: int, device: str = "cuda", name
 
 
 def estimate_need(sizes: ModelSizes, plan: MemoryPlan) -> MemoryNeed:
-    """What a request for one picture needs under this layout."""
+    """What a request for these pictures needs under this layout.
+
+    All requests decode with one float32 copy of the VAE where there has to be one, so it counts among the weights.
+    """
     width = BYTES[plan.dtype]
     encoders = sizes.text_encoders * width
     resident = sizes.denoiser * (1 if plan.float8_weights else width) + (sizes.vae + sizes.other) * width
+    resident += sizes.vae * BYTES["float32"] if _is_upcast(sizes, plan) else 0
     brought = {"resident": 0, "swapped": encoders, "streamed": sizes.largest_layer * width}[plan.text_encoders]
     peaks: dict[Phase, int] = {
         "encode": brought + sizes.encode_values * width,
         "denoise": sizes.denoise_values * width,
-        "decode": _decode_bytes(sizes, plan, width),
+        "decode": _decode_bytes(sizes, plan),
     }
     return MemoryNeed(
         resident_bytes=resident + (encoders if plan.text_encoders == "resident" else 0),
         phase_peaks=peaks,
-        held_bytes=sizes.held_values * width,
+        held_bytes=sizes.held_values * width + _decoded_bytes(sizes, plan),
     )
 
 
@@ -132,14 +145,37 @@ def gib(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 / 10 else f"{count / 2**20:.1f} MiB"
 
 
-def _decode_bytes(sizes: ModelSizes, plan: MemoryPlan, width: int) -> int:
-    """One tile at a time, and the tiles so far beside the picture they are put together to (3 values a pixel each)."""
-    picture_px = sizes.width_px * sizes.height_px
-    tile_px = min(plan.vae_tile_px**2, picture_px) if plan.vae_tiled else picture_px
-    upcast = sizes.vae_upcast and plan.dtype == "float16"
-    width = 4 if upcast else width
-    copy = sizes.vae * width if upcast else 0
-    return copy + (sizes.decode_values_per_px * tile_px + 10 * picture_px) * width
+def _is_upcast(sizes: ModelSizes, plan: MemoryPlan) -> bool:
+    return sizes.vae_upcast and plan.dtype == "float16"
+
+
+def _decode_bytes(sizes: ModelSizes, plan: MemoryPlan) -> int:
+    """A tile of each picture at a time, and the picture that the tiles are put together to (3 values a pixel)."""
+    at_once = 1 if plan.vae_sliced else sizes.images
+    values = at_once * sizes.decode_values_per_px * _tile_px(sizes, plan) + 10 * sizes.images * _picture_px(sizes)
+    return values * _decode_width(sizes, plan) - _decoded_bytes(sizes, plan)
+
+
+def _decoded_bytes(sizes: ModelSizes, plan: MemoryPlan) -> int:
+    """Tiles that are done and wait for the others between steps: 3 values a pixel, more where they overlap."""
+    if _tile_px(sizes, plan) == _picture_px(sizes):
+        return 0
+    return 5 * sizes.images * _picture_px(sizes) * _decode_width(sizes, plan)
+
+
+def _decode_width(sizes: ModelSizes, plan: MemoryPlan) -> int:
+    return BYTES["float32" if _is_upcast(sizes, plan) else plan.dtype]
+
+
+def _picture_px(sizes: ModelSizes) -> int:
+    return sizes.width_px * sizes.height_px
+
+
+def _tile_px(sizes: ModelSizes, plan: MemoryPlan) -> int:
+    """What the decoder sees of a picture at a time."""
+    if not plan.vae_tiled:
+        return _picture_px(sizes)
+    return min(plan.vae_tile_px, sizes.width_px) * min(plan.vae_tile_px, sizes.height_px)
 
 
 def _options(sizes: ModelSizes, device: str) -> Iterator[MemoryPlan]:

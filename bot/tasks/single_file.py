@@ -40,7 +40,7 @@ def read_single_file(
         raise ModelError(f"{path} is no .safetensors file, and pickles are not loaded: convert it.")
     read_header(path)
     repo = ancestor(path)
-    source = HubSource(repo, token, endpoint, cache_dir)
+    source = HubSource(repo, token, endpoint, cache_dir, gate)
     index, kind = read_index(source, str(path))
     small = [name for name in source.names() if name.endswith((".json", ".txt", ".model")) and "/" in name]
     config = source.fetch(["model_index.json", *(name for name in small if name.split("/")[0] in index.components)])

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-import time
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from tilestep.bot.gpu.gate import RecordingGate, StepGate
+from tilestep.bot.tasks.download import log_bar, while_wanted
 from tilestep.bot.tasks.errors import ModelError
 from tilestep.bot.tasks.files import INDEX, USUAL, WeightCount, count_of_header, count_of_pickle, read_header
 
 logger = logging.getLogger(__name__)
-
-LOG_EVERY_S = 5.0
 
 
 class ModelSource(Protocol):
@@ -52,17 +52,24 @@ class FolderSource:
 class HubSource:
     """A repository on Hugging Face, or the copy in its cache when there is no network.
 
-    `endpoint` and `cache_dir` default to Hugging Face's own. Every method raises ModelError in words.
+    `endpoint` and `cache_dir` default to Hugging Face's own; `gate`: of the job that fetches. Every method raises
+    ModelError in words, and `fetch` TaskCancelled.
     """
 
     def __init__(
-        self, repo: str, token: str | None = None, endpoint: str | None = None, cache_dir: Path | None = None
+        self,
+        repo: str,
+        token: str | None = None,
+        endpoint: str | None = None,
+        cache_dir: Path | None = None,
+        gate: StepGate | None = None,
     ) -> None:
         from huggingface_hub import HfApi
 
         self._repo = repo
         self._api = HfApi(endpoint=endpoint, token=token)
         self._cache_dir = cache_dir
+        self._gate = gate or RecordingGate()
         self._sizes: dict[str, int] = {}
         self._cached: FolderSource | None = None
         try:
@@ -89,10 +96,13 @@ class HubSource:
         total = sum(self._sizes.get(name, 0) for name in names)
         logger.info("Fetching %d files of %s (%.1f MB, less what is in the cache)", len(names), self._repo, total / 1e6)
         with hub_errors(self._repo):
-            folder = self._api.snapshot_download(
-                self._repo, allow_patterns=names, cache_dir=self._cache_dir, tqdm_class=log_bar(self._repo)
-            )
-        return Path(folder)
+            return while_wanted(self._gate, lambda unwanted: self._download(names, unwanted))
+
+    def _download(self, names: list[str], unwanted: threading.Event) -> Path:
+        bar = log_bar(self._repo, unwanted)
+        return Path(
+            self._api.snapshot_download(self._repo, allow_patterns=names, cache_dir=self._cache_dir, tqdm_class=bar)
+        )
 
     def _ask(self) -> None:
         with hub_errors(self._repo):
@@ -142,49 +152,3 @@ def hub_errors(repo: str) -> Iterator[None]:
         raise Unreachable(
             f"{repo} is not in the cache, and Hugging Face cannot be reached to fetch it: check the network."
         ) from error
-
-
-class _Nowhere:
-    """Where a progress bar writes to that goes into the log instead."""
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-
-def log_bar(repo: str) -> Any:
-    """A tqdm class that writes the bytes fetched to the log, every few seconds and at the end.
-
-    The client has more bars beside that one, of files and of what it puts together on disk: they stay silent.
-    """
-    from tqdm import tqdm
-
-    class LogBar(tqdm):  # type: ignore[misc]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            self._said = -1
-            self._next_s = time.monotonic() + LOG_EVERY_S
-            kwargs.update(file=_Nowhere(), mininterval=min(LOG_EVERY_S, 1.0), leave=False)
-            super().__init__(*args, **kwargs)
-
-        def display(self, msg: str | None = None, pos: int | None = None) -> None:
-            if time.monotonic() >= self._next_s:
-                self._say()
-
-        def close(self) -> None:
-            if not self.disable:
-                self._say()
-            super().close()
-
-        def _say(self) -> None:
-            if self.unit != "B" or self.n == self._said or str(self.desc).startswith("Reconstruct"):
-                return
-            self._said, self._next_s = self.n, time.monotonic() + LOG_EVERY_S
-            facts = self.format_dict
-            per_s = facts["rate"] or self.n / max(facts["elapsed"], 1e-3)
-            whole = max(self.total or 0, self.n, 1)
-            mb = f"{self.n / 1e6:.1f} of {whole / 1e6:.1f} MB"
-            logger.info("Fetching %s: %.0f %% (%s, %.1f MB/s)", repo, 100 * self.n / whole, mb, per_s / 1e6)
-
-    return LogBar

@@ -17,7 +17,7 @@ async def test_a_busy_device_loses_no_job_and_no_memory(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     soak, models, contenders = (importlib.import_module(f"interleaving.{n}") for n in ("soak", "models", "contenders"))
     bench = models.tiny("cuda:0" if torch.cuda.is_available() else "cpu")
-    async with contenders.Tilestep(bench) as contender:
+    async with contenders.Tilestep(bench, logged_steps=soak.LOGGED_STEPS) as contender:
         result = await soak.Soak(bench, contender).run(SECONDS, report=print)
     assert result.counts["done"] > 0
     assert result.counts["failed"] == 0

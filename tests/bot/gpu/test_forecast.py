@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tilestep.bot.gpu.fairness import FairPolicy, FairSettings
-from tilestep.bot.gpu.forecast import Ahead, CostBook, forecast
+from tilestep.bot.gpu.forecast import MOST_TURNS, Ahead, CostBook, forecast, turns
 from tilestep.bot.gpu.gate import Progress
 from tilestep.bot.gpu.task import Claim, Flow
 
@@ -85,3 +85,43 @@ def test_the_forecast_is_what_the_policy_does_within_a_few_turns(jobs, weight):
         if not left[claim.job]:
             fair.leave(claim.job)
             assert fair.served_us / 1000 == pytest.approx(ends[claim.job], rel=0.1, abs=50)
+
+
+def crowd(count, members, shape=lambda number: 1000 + 7919 * number % 9000):
+    return ahead(*[(number % 20, number % members, "image", shape(number)) for number in range(count)])
+
+
+@pytest.mark.parametrize("count", [100, 1000])
+@pytest.mark.parametrize("members", [1, 7, 1000])
+@pytest.mark.parametrize("places", [1, 8])
+def test_the_forecast_of_a_crowd_takes_few_turns(count, members, places):
+    assert len(list(turns(crowd(count, members), FairSettings(), lambda kind: places))) <= MOST_TURNS
+
+
+def test_shares_and_sizes_however_uneven_do_not_make_it_take_more():
+    options = FairSettings(member_weights={member: 1 << member // 20 for member in range(1000)})
+    queue = crowd(1000, 1000, lambda number: 1.5 ** (number % 40))
+    ended = list(turns(queue, options, everything))
+    assert len(ended) <= MOST_TURNS
+    assert sum(len(jobs) for jobs in ended) == 1000
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 400), st.integers(1, 50), st.integers(1, 20))
+def test_the_last_of_a_crowd_is_done_when_all_work_is(count, members, places):
+    queue = crowd(count, members)
+    ends = forecast(queue, FairSettings(), lambda kind: places)
+    assert max(ends.values()) == pytest.approx(sum(job.left_ms for job in queue))
+    assert ends.keys() == {job.claim.job for job in queue}
+
+
+@pytest.mark.parametrize("places", [1, 8])
+def test_the_times_of_a_crowd_are_nearly_those_of_all_its_jobs_one_by_one(places, monkeypatch):
+    queue = crowd(300, 100)
+    rough = forecast(queue, FairSettings(), lambda kind: places)
+    monkeypatch.setattr("tilestep.bot.gpu.forecast.EXACT_JOBS", 300)
+    monkeypatch.setattr("tilestep.bot.gpu.forecast.MOST_TURNS", 1000)
+    exact = forecast(queue, FairSettings(), lambda kind: places)
+    errors = sorted(abs(rough[job] / exact[job] - 1) for job in exact)
+    assert errors[150] < 0.1
+    assert errors[285] < 0.35

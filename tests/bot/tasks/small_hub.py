@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +17,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 @dataclass
 class Hub:
     """`repos`: folder by id. `gated`: ids whose files need a token. `served`: paths of files that were sent.
-    `failing`: the status that everything is answered with, if any. `breaking_off`: files end too early."""
+    `failing`: the status that everything is answered with, if any. `breaking_off`: files end too early. `stalling`:
+    called halfway through each weight file that is sent whole."""
 
     repos: Mapping[str, Path]
     gated: frozenset[str] = frozenset()
@@ -26,6 +27,7 @@ class Hub:
     endpoint: str = ""
     failing: int = 0
     breaking_off: bool = False
+    stalling: Callable[[], object] | None = None
 
 
 @contextmanager
@@ -105,9 +107,11 @@ class _Handler(BaseHTTPRequestHandler):
         if body and span:
             first, _, last = span.removeprefix("bytes=").partition("-")
             content = content[int(first) : int(last) + 1 if last else None]
-        self._send(206 if span else 200, content, headers, body)
+        self._send(206 if span else 200, content, headers, body, stalling=name.endswith(".safetensors") and not span)
 
-    def _send(self, status: int, content: bytes, headers: Mapping[str, str], body: bool = True) -> None:
+    def _send(
+        self, status: int, content: bytes, headers: Mapping[str, str], body: bool = True, stalling: bool = False
+    ) -> None:
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)
@@ -115,5 +119,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if body and self.command != "HEAD":
             whole = not (self.shown.breaking_off and "X-Repo-Commit" in headers)
-            self.wfile.write(content if whole else content[: len(content) // 2])
+            half = len(content) // 2
+            self.wfile.write(content[:half])
+            if stalling and self.shown.stalling:
+                self.shown.stalling()
+            self.wfile.write(content[half:] if whole else b"")
             self.close_connection = not whole

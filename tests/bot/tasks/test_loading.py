@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny_pipelines
 import torch
-from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
+from diffusers import ModelMixin, PixArtTransformer2DModel, StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from single_files import write_single_file
 from small_hub import Hub, small_hub
@@ -66,7 +66,8 @@ def test_a_saved_pipeline_makes_the_same_pictures_after_loading(saved, family) -
 
 def test_the_need_of_a_loaded_model_grows_with_the_picture(saved) -> None:
     loaded = load_text_to_image(saved / "stable diffusion", "cpu", GIB)
-    assert loaded.need().weights == loaded.model
+    assert loaded.need().weights == loaded.weights
+    assert loaded.weights.startswith(loaded.model)
     assert loaded.need(64, 64).peak_bytes > loaded.need().peak_bytes
     assert measure_need(loaded).need == loaded.need()
 
@@ -85,6 +86,37 @@ def test_a_still_smaller_budget_stores_the_denoiser_in_8_bits(saved) -> None:
     assert loaded.plan.float8_weights
     assert torch.float8_e4m3fn in {tensor.dtype for tensor in loaded.pipe.transformer.parameters()}
     assert picture(loaded, "pixart").std() > 0
+
+
+def test_8_bit_weights_are_8_bit_before_they_go_to_the_device(saved, monkeypatch) -> None:
+    moved = []
+
+    def to(module, *args, **kwargs):
+        if any(isinstance(value, (str, torch.device)) for value in args):
+            moved.append(sum(weight.nbytes for weight in module.parameters()))
+        return ModelMixin.to(module, *args, **kwargs)
+
+    monkeypatch.setattr(PixArtTransformer2DModel, "to", to)
+    half = load_text_to_image(saved / "pixart", "cpu", GIB).need().alone_bytes // 2
+    moved.clear()
+    loaded = load_text_to_image(saved / "pixart", "cpu", half - 1)
+    assert moved
+    assert set(moved) == {sum(weight.nbytes for weight in loaded.pipe.transformer.parameters())}
+
+
+def test_two_loads_of_a_model_are_told_apart(saved) -> None:
+    one, two = (load_text_to_image(saved / "stable diffusion", "cpu", GIB) for _ in range(2))
+    assert one.need().weights != two.need().weights
+
+
+def test_memory_that_runs_out_while_loading_is_said_in_words(saved, monkeypatch) -> None:
+    def to(module, *args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of")
+
+    monkeypatch.setattr(PixArtTransformer2DModel, "to", to)
+    text = refusal(saved / "pixart")
+    assert "the memory ran out" in text
+    assert "capacity" not in text
 
 
 def test_a_model_that_cannot_fit_is_refused_with_the_numbers(saved) -> None:
@@ -202,7 +234,7 @@ def test_a_model_comes_from_the_hub_and_then_from_the_cache(saved, tmp_path, cap
 
 def test_a_long_download_is_told_while_it_goes_on(saved, tmp_path, caplog, monkeypatch) -> None:
     caplog.set_level(logging.INFO, "tilestep")
-    monkeypatch.setattr("tilestep.bot.tasks.source.LOG_EVERY_S", 0.0)
+    monkeypatch.setattr("tilestep.bot.tasks.download.LOG_EVERY_S", 0.0)
     with small_hub(Hub({"org/tiny": saved / "stable diffusion"})) as hub:
         load_text_to_image("org/tiny", "cpu", GIB, endpoint=hub.endpoint, cache_dir=tmp_path)
     told = [record.getMessage() for record in caplog.records if "%" in record.getMessage()]

@@ -2,9 +2,11 @@
 
 import pytest
 import tiny_pipelines
+import torch
 from tiny_pipelines import call_arguments
 
 from tilestep.bot.gpu.gate import RecordingGate
+from tilestep.bot.tasks.arguments import picture_count
 from tilestep.bot.tasks.measure import PeakGate, component_bytes, measure_need, sizes_of
 
 
@@ -59,6 +61,33 @@ def test_without_cuda_the_need_is_estimated_from_the_sizes_and_says_so() -> None
     assert all(peak > 0 for peak in report.need.phase_peaks.values())
     larger = measure_need(pipe, call_arguments("stable diffusion 3", width=256, height=256))
     assert larger.need.peak_bytes > report.need.peak_bytes
+
+
+def decoding_bytes(pipe, **arguments) -> int:
+    return measure_need(pipe, arguments).need.phase_peaks["decode"]
+
+
+def test_a_vae_that_tiles_is_counted_with_its_own_tiles() -> None:
+    pipe = tiny_pipelines.stable_diffusion()
+    size = {"width": 64, "height": 64}
+    whole = decoding_bytes(pipe, **size)
+    pipe.vae.enable_tiling()
+    tiled = decoding_bytes(pipe, **size)
+    assert tiled < whole
+    pipe.vae.tile_sample_min_size = 1024
+    assert decoding_bytes(pipe, **size) == whole
+    pipe.vae.tile_sample_min_size, pipe.vae.tile_sample_min_height, pipe.vae.tile_sample_min_width = None, 16, 12
+    assert decoding_bytes(pipe, **size) == tiled
+
+
+def test_pictures_are_counted_by_prompts_and_pictures_of_each() -> None:
+    pipe = tiny_pipelines.stable_diffusion()
+    two_of_each = {"prompt": ["a fox", "the sea"], "num_images_per_prompt": 2}
+    assert [picture_count(arguments) for arguments in ({}, {"prompt": "a fox"}, two_of_each)] == [1, 1, 4]
+    assert picture_count({"prompt_embeds": torch.zeros(3, 16, 8)}) == 3
+    assert decoding_bytes(pipe, **two_of_each) == 4 * decoding_bytes(pipe)
+    pipe.vae.enable_slicing()
+    assert decoding_bytes(pipe, **two_of_each) < 4 * decoding_bytes(pipe)
 
 
 def test_sizes_are_read_off_the_modules() -> None:

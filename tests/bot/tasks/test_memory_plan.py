@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tilestep.bot.gpu.errors import DoesNotFit
+from tilestep.bot.gpu.memory import Admission
 from tilestep.bot.tasks.files import WeightCount
 from tilestep.bot.tasks.memory import LAYOUTS, MemoryPlan, ModelSizes, estimate_need, plan_memory
 from tilestep.bot.tasks.roles import component_role
@@ -145,8 +146,29 @@ def test_a_vae_that_is_cast_while_it_decodes_is_counted_in_float32() -> None:
     plan = MemoryPlan("float16")
     cast = estimate_need(replace(STABLE_DIFFUSION, vae_upcast=True), plan)
     plain = estimate_need(STABLE_DIFFUSION, plan)
-    assert cast.phase_peaks["decode"] > 2 * plain.phase_peaks["decode"]
-    assert cast.resident_bytes == plain.resident_bytes
+    assert cast.phase_peaks["decode"] == 2 * plain.phase_peaks["decode"]
+
+
+def test_the_float32_copy_that_requests_decode_with_is_counted_once_among_the_weights() -> None:
+    plan = MemoryPlan("float16")
+    cast = replace(estimate_need(replace(STABLE_DIFFUSION, vae_upcast=True), plan), weights="sd")
+    plain = replace(estimate_need(STABLE_DIFFUSION, plan), weights="sd")
+    copy_bytes = 4 * STABLE_DIFFUSION.vae
+    assert cast.resident_bytes == plain.resident_bytes + copy_bytes
+    admission = Admission(100 * GIB)
+    for job in range(8):
+        admission.admit(job, cast)
+    taken = admission.statistics()
+    assert taken.resident_bytes + taken.held_bytes == cast.resident_bytes + 8 * plain.held_bytes
+
+
+def test_pictures_of_one_request_are_decoded_together_unless_the_vae_slices_them() -> None:
+    plan = MemoryPlan("float16")
+    one, four = (estimate_need(STABLE_DIFFUSION.at(1024, 1024, images), plan) for images in (1, 4))
+    sliced = estimate_need(STABLE_DIFFUSION.at(1024, 1024, 4), replace(plan, vae_sliced=True))
+    assert four.phase_peaks["decode"] == 4 * one.phase_peaks["decode"]
+    assert one.phase_peaks["decode"] < sliced.phase_peaks["decode"] < 2 * one.phase_peaks["decode"]
+    assert four.held_bytes == 4 * one.held_bytes
 
 
 @pytest.mark.parametrize(

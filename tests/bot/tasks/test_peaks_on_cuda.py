@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from alternation import together
 from large_pipelines import LARGE
 
 from tilestep.bot.gpu.gate import RecordingGate
 from tilestep.bot.tasks.assemble import lay_out
+from tilestep.bot.tasks.casting import decoding_copy
 from tilestep.bot.tasks.measure import CudaMeter, PeakGate, sizes_of
 from tilestep.bot.tasks.memory import plan_memory
 from tilestep.bot.tasks.pipeline import run_pipeline
@@ -42,6 +44,8 @@ def test_every_phase_stays_within_the_plan_and_the_plan_within_the_budget(model,
         sizes = sizes_of(pipe)
         plan = plan_memory(sizes, budget_gib * GIB, CUDA, model)
         loaded = lay_out(pipe, model, plan, sizes, CUDA, RecordingGate())
+        shared = decoding_copy(pipe)
+        run_pipeline(loaded, RecordingGate(), {"prompt": "a fox", "num_inference_steps": 1}, 0)
         resident_bytes = torch.cuda.memory_allocated()
         gate = TimedPeakGate(RecordingGate())
         largest_bytes = 0
@@ -60,5 +64,23 @@ def test_every_phase_stays_within_the_plan_and_the_plan_within_the_budget(model,
             print("ms a step   " + " " * 18 + "".join(f"{gate.milliseconds(phase):9.1f}" for phase in PHASES))
         assert picture.size == (sizes.width_px, sizes.height_px)
         assert all(gate.peaks[phase] <= need.phase_peaks[phase] for phase in PHASES)
+        assert gate.held <= need.held_bytes
         assert largest_bytes <= budget_gib * GIB
-        del pipe, loaded, gate
+        del pipe, loaded, gate, shared
+
+
+@pytest.mark.parametrize("model", LARGE)
+def test_two_requests_at_once_hold_no_more_than_two_of_one_beside_the_weights(model) -> None:
+    torch.cuda.empty_cache()
+    pipe = LARGE[model](CUDA, torch.float16)
+    sizes = sizes_of(pipe)
+    plan = plan_memory(sizes, BUDGETS_GIB[model][0] * GIB, CUDA, model)
+    loaded = lay_out(pipe, model, plan, sizes, CUDA, RecordingGate())
+    requests = [({"prompt": prompt, "num_inference_steps": STEPS}, 1) for prompt in ("a fox", "the sea")]
+    together(loaded, requests)
+    idle_bytes, held = torch.cuda.memory_allocated(), [0]
+    together(loaded, requests, lambda phase: held.append(torch.cuda.memory_allocated() - idle_bytes))
+    need = loaded.need()
+    shared_bytes = 4 * sizes.vae if sizes.vae_upcast else 0
+    assert max(held) <= shared_bytes + 2 * need.held_bytes
+    assert torch.cuda.memory_allocated() == idle_bytes

@@ -198,14 +198,15 @@ def test_a_sampler_of_second_order_has_a_step_for_each_callback() -> None:
 
 
 @pytest.mark.parametrize("tiled", [False, True])
-def test_decoding_that_runs_out_of_memory_goes_on_with_smaller_tiles(stable_diffusion, tiled) -> None:
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no room"), RuntimeError("CUDNN_STATUS_ALLOC_FAILED")])
+def test_decoding_that_runs_out_of_memory_goes_on_with_smaller_tiles(stable_diffusion, tiled, error) -> None:
     vae = stable_diffusion.vae
     arguments = call_arguments("stable diffusion", STEPS)
     expected = ours(stable_diffusion, arguments, vae_tile_px=16)
 
     def small_memory(decoder, args) -> None:
         if args[0].shape[-1] > 8:
-            raise torch.OutOfMemoryError("no room")
+            raise error
 
     hook = vae.decoder.conv_in.register_forward_pre_hook(small_memory)
     gate = RecordingGate()

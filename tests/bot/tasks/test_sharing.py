@@ -1,82 +1,26 @@
 """Two requests at once on one pipeline: they share weights and nothing else."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import gc
 
 import numpy as np
 import pytest
 import tiny_pipelines
 import torch
+from alternation import together
 from tiny_pipelines import FAMILIES, call_arguments
+from torch import nn
 
-from tilestep.bot.gpu.gate import Phase, RecordingGate, TaskCancelled
+from tilestep.bot.gpu.gate import RecordingGate, TaskCancelled
 from tilestep.bot.tasks.loaded import LoadedPipeline
 from tilestep.bot.tasks.pipeline import run_pipeline
 from tilestep.bot.tasks.placement import HostWeights
 
 
-class Alternation:
-    """Gates of several threads that take turns, one step each, as long as they have work."""
-
-    def __init__(self, names: str) -> None:
-        self.log: list[tuple[str, Phase]] = []
-        self._waiting = list(names)
-        self._turn = threading.Condition()
-
-    def gate(self, name: str) -> "AlternatingGate":
-        return AlternatingGate(self, name)
-
-    def done(self, name: str) -> None:
-        with self._turn:
-            self._waiting.remove(name)
-            self._turn.notify_all()
-
-    @contextmanager
-    def step(self, name: str, phase: Phase) -> Iterator[None]:
-        with self._turn:
-            self._turn.wait_for(lambda: self._waiting[0] == name)
-        self.log.append((name, phase))
-        try:
-            yield
-        finally:
-            with self._turn:
-                self._waiting.append(self._waiting.pop(0))
-                self._turn.notify_all()
-
-
-class AlternatingGate:
-    def __init__(self, turns: Alternation, name: str) -> None:
-        self._turns = turns
-        self._name = name
-
-    def step(self, phase: Phase):
-        return self._turns.step(self._name, phase)
-
-    def progress(self, done: int, total: int, phase: Phase) -> None:
-        """Not looked at."""
-
-
-def together(pipe, requests) -> tuple[list[np.ndarray], list[tuple[str, Phase]]]:
-    """Runs the requests in threads that alternate; the pictures and the log of steps."""
-    turns = Alternation("abcdef"[: len(requests)])
-    pictures: dict[str, np.ndarray] = {}
-
-    def work(name: str, arguments, seed: int) -> None:
-        try:
-            pictures[name] = np.array(run_pipeline(pipe, turns.gate(name), arguments, seed)[0])
-        finally:
-            turns.done(name)
-
-    threads = [
-        threading.Thread(target=work, args=(name, *request), daemon=True)
-        for name, request in zip("abcdef", requests, strict=False)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return [pictures[name] for name in sorted(pictures)], turns.log
+def float32_copies(pipe) -> int:
+    """How many weights like the first of the VAE's decoder there are in float32, those of other tests too."""
+    shape = pipe.vae.decoder.conv_in.weight.shape
+    alive = [value for value in gc.get_objects() if type(value) is nn.Parameter]
+    return sum(value.shape == shape and value.dtype == torch.float32 for value in alive)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -103,6 +47,19 @@ def test_a_vae_that_is_cast_in_the_middle_of_a_run_stays_the_others_as_it_was() 
     assert pipe.vae.decoder.conv_in.weight is weights
     assert weights.dtype == torch.float16
     assert all(np.array_equal(got, wanted) for got, wanted in zip(pictures, expected, strict=True))
+
+
+def test_requests_that_decode_at_the_same_time_share_one_float32_vae() -> None:
+    pipe = tiny_pipelines.stable_diffusion_xl().to(torch.float16)
+    pipe.vae.enable_tiling()
+    gc.collect()
+    others, counts = float32_copies(pipe), []
+    requests = [(call_arguments("stable diffusion xl", 2), 1), (call_arguments("stable diffusion xl", 2), 2)]
+    _, log = together(pipe, requests, lambda phase: phase == "decode" and counts.append(float32_copies(pipe)))
+    decoding = [name for name, phase in log if phase == "decode"]
+    assert decoding[1:5] == list("baba")
+    assert max(counts) == others + 1
+    assert float32_copies(pipe) == others
 
 
 def test_one_that_is_cancelled_does_not_disturb_the_other() -> None:

@@ -15,7 +15,9 @@ from tilestep.bot.gpu.device import Device
 from tilestep.bot.gpu.fairness import FairSettings
 from tilestep.bot.gpu.gate import RecordingGate
 from tilestep.bot.gpu.task import UPSCALE
+from tilestep.bot.tasks.measure import measure_need
 from tilestep.bot.tasks.pipeline import run_pipeline
+from tilestep.bot.tasks.tile_memory import tile_pool_need
 from tilestep.upscaler.engine import EngineLimits
 
 ALTERNATING = FairSettings(quantum_us=1, slice_quanta=1)
@@ -88,6 +90,30 @@ async def test_a_picture_that_is_too_large_for_the_budget_is_refused_with_the_nu
         assert gpu.statistics().memory.resident_bytes > 0
         with pytest.raises(DoesNotFit, match=r"needs .* GiB"):
             await gpu.run_pipeline(pipe, ONE, **{**call_arguments(family), "width": 8192, "height": 8192})
+
+
+async def test_a_list_of_prompts_counts_as_so_many_pictures():
+    family = "stable diffusion"
+    pipe = FAMILIES[family]()
+    need = measure_need(pipe, call_arguments(family)).need
+    budget_bytes = need.alone_bytes + need.peak_bytes
+    async with GpuScheduler(GpuSettings(grace_ms=10_000), Device(budget_bytes=budget_bytes)) as gpu:
+        assert len(await gpu.run_pipeline(pipe, ONE, **call_arguments(family))) == 1
+        gpu.pause()
+        with pytest.raises(DoesNotFit):
+            await gpu.submit_pipeline(pipe, ONE, **call_arguments(family, prompt=["fox"] * 8))
+        gpu.resume()
+
+
+async def test_the_tile_pool_keeps_its_weights_and_waiting_tiles_on_the_device():
+    need = tile_pool_need(None, "cpu", GpuSettings().upscaler_bytes)
+    async with GpuScheduler(GpuSettings(grace_ms=10_000), Device(budget_bytes=2 << 30)) as gpu:
+        gpu.pause()
+        gpu.submit_upscale(order(pixels(40, 40)), TWO)
+        taken = gpu.statistics().memory
+        gpu.resume()
+    assert (taken.resident_bytes, taken.held_bytes) == (need.resident_bytes, need.held_bytes)
+    assert taken.planned_bytes == GpuSettings().upscaler_bytes
 
 
 async def test_what_goes_wrong_in_one_image_stays_there():
