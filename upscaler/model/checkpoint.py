@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from tilestep.upscaler.diffusion.process import ResidualDiffusion
@@ -76,7 +76,7 @@ def save_checkpoint(path: Path, network: TileNetwork, descriptor: ModelDescripto
     weights = {name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
-    save_file(weights, temporary, metadata=descriptor.to_metadata())
+    temporary.write_bytes(save(weights, metadata=descriptor.to_metadata()))
     temporary.replace(path)
 
 
