@@ -85,7 +85,7 @@ def _ids(label: str, sign: str, what: str) -> LimitField:
         parts = text.replace(",", " ").replace("><", "> <").split()
         found = [_ID.fullmatch(part) for part in parts]
         ids = frozenset(int(match[1] or match[2]) for match in found if match)
-        if not all(found) or max(ids) >= 2**63:
+        if not found or not all(found) or max(ids) >= 2**63:
             raise OptionError(f'{label}: "{_short(text)}" will not do, mention {what} or give their ids, or say all.')
         if len(ids) > MOST_IDS:
             raise OptionError(f"{label}: {len(ids)} are too many, name at most {MOST_IDS}, or say all.")

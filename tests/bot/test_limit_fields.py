@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tilestep.bot.blocked_words import first_blocked
@@ -53,6 +53,7 @@ def test_what_is_shown_can_be_given_again(name: str, data: st.DataObject) -> Non
 
 
 @given(st.sampled_from(sorted(VALUES)), st.text(max_size=200))
+@example("allowed_channel_ids", ",")
 def test_any_text_is_a_value_or_refused_in_one_line(name: str, text: str) -> None:
     field, words, value = FIELDS[name], "", None
     try:
