@@ -131,9 +131,9 @@ async def test_giving_up_a_run_cancels_its_job():
         running = asyncio.create_task(gpu.run(held.task, ONE))
         await held.under_way()
         running.cancel()
-        held.release.set()
         with pytest.raises(asyncio.CancelledError):
             await running
+        held.release.set()
         await gpu.until_idle()
         assert len(gpu.leases()) == 1
 
