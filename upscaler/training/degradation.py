@@ -1,7 +1,8 @@
 """From a clean crop to what the network is shown: halved, perhaps blurred, perhaps saved as JPEG.
 
-The corruption follows DL-Art-School's `corruption_entropy` (one value in [0, 1] per kind, mostly mild), with two
-differences: 0 is uncorrupted, and blur comes before JPEG, as it does in pictures that people post.
+The corruption follows DL-Art-School's `corruption_entropy` (one value in [0, 1] per kind, mostly mild), with three
+differences: 0 is uncorrupted, blur comes before JPEG, as it does in pictures that people post, and half of the JPEGs are
+of the qualities that programs save by default (95 to 60).
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from tilestep.upscaler.corruption.scale import dejpeg_from_quality, quality_from
 from tilestep.upscaler.evaluation import resize
 
 Picture = NDArray[np.uint8]
-CLEAN_SHARE = 0.42
-JPEG_SHARE = 0.46
+CLEAN_SHARE = 0.40
+JPEG_SHARE = 0.50
+USUAL_JPEG_SHARE = 0.5
+USUAL_JPEG_STRENGTH = 0.45
 BLUR_SHARE = 0.20
 OTHER_KERNEL_SHARE = 0.10
 OTHER_KERNELS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.LANCZOS)
@@ -43,7 +46,7 @@ def corrupt(picture: Picture, rng: np.random.Generator) -> tuple[Picture, tuple[
             deblur = _strength(rng)
             picture = blur(picture, sigma_from_deblur(deblur))
         if wants_jpeg:
-            quality = quality_from_dejpeg(max(_strength(rng), 1e-3))
+            quality = quality_from_dejpeg(max(_jpeg_strength(rng), 1e-3))
             dejpeg = dejpeg_from_quality(quality)
             picture = jpeg(picture, quality, subsampling=int(rng.choice([0, 2, 2])))
     return picture, (dejpeg, deblur)
@@ -63,3 +66,7 @@ def jpeg(picture: Picture, quality: int, subsampling: int = 2) -> Picture:
 
 def _strength(rng: np.random.Generator) -> float:
     return 1 - math.cos(float(rng.random()) * math.pi / 2)
+
+
+def _jpeg_strength(rng: np.random.Generator) -> float:
+    return float(rng.uniform(0, USUAL_JPEG_STRENGTH)) if rng.random() < USUAL_JPEG_SHARE else _strength(rng)

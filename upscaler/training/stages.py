@@ -20,7 +20,7 @@ from tilestep.upscaler.diffusion.process import ResidualDiffusion
 from tilestep.upscaler.model.network import TileNetwork, upsample_bicubic
 
 PictureLoss = Callable[[Tensor, Tensor], Tensor]
-EARLY_HEAD_WEIGHT = 0.3
+EARLY_HEAD_WEIGHT = 0.15
 LUMA_WEIGHT = 0.6
 LUMA = (0.299, 0.587, 0.114)
 LEAST_ERROR = 2e-6
