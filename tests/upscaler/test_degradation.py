@@ -42,9 +42,11 @@ def test_strength_zero_means_untouched_and_more_means_farther(
 ) -> None:
     assert all(np.array_equal(crop, picture) for picture, strength in drawn if strength == (0, 0))
     errors = [np.square(jpeg(crop, quality).astype(float) - crop).mean() for quality in (95, 75, 40, 15)]
-    assert errors == sorted(errors) and errors[0] > 0
+    assert errors == sorted(errors)
+    assert errors[0] > 0
     errors = [np.square(blur(crop, sigma).astype(float) - crop).mean() for sigma in (0.3, 0.8, 1.5)]
-    assert errors == sorted(errors) and errors[0] > 0
+    assert errors == sorted(errors)
+    assert errors[0] > 0
 
 
 def test_halving_keeps_flat_colour_and_halves_the_size() -> None:

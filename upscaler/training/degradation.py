@@ -1,8 +1,8 @@
 """From a clean crop to what the network is shown: halved, perhaps blurred, perhaps saved as JPEG.
 
 The corruption follows DL-Art-School's `corruption_entropy` (one value in [0, 1] per kind, mostly mild), with three
-differences: 0 is uncorrupted, blur comes before JPEG, as it does in pictures that people post, and half of the JPEGs are
-of the qualities that programs save by default (95 to 60).
+differences: 0 is uncorrupted, blur comes before JPEG, as it does in pictures that people post, and half of the JPEGs
+are of the qualities that programs save by default (95 to 60).
 """
 
 from __future__ import annotations
