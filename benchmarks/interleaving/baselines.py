@@ -19,7 +19,7 @@ from tilestep.bot.gpu import Flow
 from tilestep.bot.gpu.clock import StepClock, Timing
 from tilestep.bot.gpu.errors import JobCancelled, TaskCancelled
 from tilestep.bot.gpu.gate import Phase
-from tilestep.bot.gpu.lease import LeaseRecord
+from tilestep.bot.gpu.seats import LeaseRecord
 from tilestep.bot.gpu.task import IMAGE, UPSCALE, Claim, SharedTurn
 from tilestep.bot.tasks.pipeline import run_pipeline
 from tilestep.bot.tasks.upscale import TilePool

@@ -15,7 +15,7 @@ from tilestep.bot.gpu import Flow, GpuScheduler, GpuSettings, MemoryNeed
 from tilestep.bot.gpu.clock import StepClock
 from tilestep.bot.gpu.device import Device
 from tilestep.bot.gpu.fairness import FairSettings
-from tilestep.bot.gpu.lease import LeaseRecord
+from tilestep.bot.gpu.seats import LeaseRecord
 from tilestep.bot.gpu.task import UPSCALE
 from tilestep.bot.tasks.upscale import TilePool
 from tilestep.upscaler.engine import EngineLimits

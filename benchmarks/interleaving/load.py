@@ -14,7 +14,7 @@ from typing import TypeVar
 from interleaving.contenders import Contender, Handle
 
 from tilestep.bot.gpu import Flow, JobCancelled, QueueFull
-from tilestep.bot.gpu.lease import LeaseRecord, split
+from tilestep.bot.gpu.seats import LeaseRecord, split
 
 K = TypeVar("K", bound=Hashable)
 LOOK_S = 0.2

@@ -29,7 +29,7 @@ from interleaving.table import Row, at_most, within
 
 from tilestep.bot.gpu import Flow
 from tilestep.bot.gpu.fairness import FairSettings
-from tilestep.bot.gpu.lease import LeaseRecord
+from tilestep.bot.gpu.seats import LeaseRecord
 from tilestep.bot.gpu.task import IMAGE, UPSCALE
 
 IMAGE_WEIGHT = 2

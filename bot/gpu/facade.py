@@ -116,7 +116,7 @@ class GpuScheduler(StepScheduler):
 
     def fits_now(self, prepared: PreparedModel) -> bool:
         """Whether the model fits beside all that is on the device."""
-        return self._admission.fits(prepared.need)
+        return self._dispatcher.admission.fits(prepared.need)
 
     async def load_prepared(self, prepared: PreparedModel) -> LoadedPipeline:
         """Puts a model on the device, where it stays until `drop_model`. Raises ModelError and DoesNotFit in words."""
@@ -172,7 +172,7 @@ class GpuScheduler(StepScheduler):
         self, order: UpscaleOrder, flow: Flow, priority: int = 0, on_progress: OnProgress | None = None
     ) -> JobHandle[Any]:
         """Accepts a picture that is read and written by rows; the result is the order's sink."""
-        if UPSCALE not in self._shared:
+        if UPSCALE not in self._dispatcher.shared:
             self._add_upscaler()
         label = f"upscale {getattr(order.quality, 'name', order.quality)}"
         return self.submit_shared(UPSCALE, order, flow, UPSCALE, priority, order.size, on_progress, label)
@@ -198,14 +198,14 @@ class GpuScheduler(StepScheduler):
         if self.device.budget_bytes is None:
             return 1 << 62
         freed = instead_of.need() if instead_of else MemoryNeed()
-        taken = self._admission.statistics()
+        taken = self._dispatcher.admission.statistics()
         stays_bytes = taken.resident_bytes + taken.held_bytes - freed.resident_bytes - freed.held_bytes
         return self.device.budget_bytes - stays_bytes
 
     def _keep(self, pipe: Any, need: MemoryNeed) -> None:
         """Somebody else's pipeline stays on the device as long as it lives."""
         if need.weights is not None and not hasattr(pipe, "plan"):
-            known = self._admission.keeps(need.weights)
+            known = self._dispatcher.admission.keeps(need.weights)
             self.keep_weights(need.weights, MemoryNeed(need.resident_bytes), label=_name(pipe))
             if not known:
                 loop = asyncio.get_running_loop()

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from tilestep.bot.gpu.gate import Progress
-from tilestep.bot.gpu.lease import Account
 from tilestep.bot.gpu.memory import MemoryNeed
 from tilestep.bot.gpu.outcome import Outcome
+from tilestep.bot.gpu.seats import Account
 from tilestep.bot.gpu.task import Claim, JobState, JobStatus, Task
 from tilestep.bot.gpu.worker import TaskWorker
 

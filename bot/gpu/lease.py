@@ -13,77 +13,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
-from tilestep.bot.gpu.clock import StepClock, Timing
+from tilestep.bot.gpu.clock import StepClock
 from tilestep.bot.gpu.errors import TaskCancelled
 from tilestep.bot.gpu.fairness import FairPolicy
 from tilestep.bot.gpu.gate import Phase
+from tilestep.bot.gpu.seats import Account, Grant, LeaseRecord, Seat, Unread, cost_ms, split, start
 from tilestep.bot.gpu.task import Claim, Flow
-
-
-@dataclass(frozen=True)
-class LeaseRecord:
-    """One step in the order of the device: whose turn it was, what it did, what it cost, who had which part.
-
-    `started_s`: when it was granted, by the monotonic clock.
-    """
-
-    claim: Claim
-    phase: Phase
-    gpu_ms: float
-    parts: Mapping[int, int]
-    started_s: float
-
-
-@dataclass
-class Account:
-    """What a job has had so far; `started_s`: when its first step began, by the monotonic clock.
-
-    `arrived_us`: device time at which it began to age.
-    """
-
-    claim: Claim
-    gpu_us: int = 0
-    steps: int = 0
-    started_s: float | None = None
-    arrived_us: int | None = None
-
-
-@dataclass(eq=False)
-class Seat:
-    """A thread's place at the device; stands for one job, or for all jobs of a shared task.
-
-    Only that thread adds and removes jobs.
-    """
-
-    wake: threading.Condition
-    accounts: dict[int, Account] = field(default_factory=dict)
-    asking: bool = False
-    cancelled: bool = False
-    grace_until_s: float = 0.0
-    turn: Claim | None = None
-
-
-@dataclass
-class Grant:
-    """A step that is under way. A shared task says in `parts` how much of it each job had; {} charges nobody."""
-
-    claim: Claim
-    phase: Phase
-    parts: Mapping[int, int]
-    quantum_ms: float
-    indebted: frozenset[int]
-    started_s: float
-
-
-@dataclass(frozen=True)
-class _Unread:
-    grant: Grant
-    accounts: Mapping[int, Account]
-    timing: Timing
 
 
 class Lease:
@@ -105,7 +43,7 @@ class Lease:
         self._holder: Seat | None = None
         self._deadline_s: float | None = None
         self._paused = self._closed = False
-        self._unread: deque[_Unread] = deque()
+        self._unread: deque[Unread] = deque()
         self._log: deque[LeaseRecord] = deque(maxlen=log_length)
 
     def seat(self) -> Seat:
@@ -180,7 +118,7 @@ class Lease:
                 yield grant
             finally:
                 timing.stop()
-                self._unread.append(_Unread(grant, {**before, **seat.accounts}, timing))
+                self._unread.append(Unread(grant, {**before, **seat.accounts}, timing))
                 self._read(self._clock.lag)
         finally:
             self._give_back(seat, grant)
@@ -254,7 +192,7 @@ class Lease:
         claim = seat.turn
         now_s, several = time.monotonic(), len(seat.accounts) > 1
         if not several:
-            _start(seat.accounts.get(claim.job), now_s)
+            start(seat.accounts.get(claim.job), now_s)
         indebted = self._policy.indebted(claim.kind) if several else frozenset()
         return Grant(claim, phase, {claim.job: 1}, self._policy.quantum_us / 1000, indebted, now_s)
 
@@ -262,7 +200,7 @@ class Lease:
         """After the costs of the steps before have been read: the policy decides with what is known."""
         with self._lock:
             for job in grant.parts:
-                _start(seat.accounts.get(job), grant.started_s)
+                start(seat.accounts.get(job), grant.started_s)
             seat.grace_until_s = time.monotonic() + self._grace_s
             self._holder = None
             self._dispatch()
@@ -273,13 +211,13 @@ class Lease:
                 step = self._unread.popleft()
             except IndexError:
                 return
-            cost_ms = _cost_ms(step.timing)
+            taken_ms = cost_ms(step.timing)
             with self._lock:
-                self._charge(step, cost_ms)
+                self._charge(step, taken_ms)
 
-    def _charge(self, step: _Unread, cost_ms: float) -> None:
+    def _charge(self, step: Unread, taken_ms: float) -> None:
         grant = step.grant
-        costs_us = split(max(round(cost_ms * 1000), 1), grant.parts)
+        costs_us = split(max(round(taken_ms * 1000), 1), grant.parts)
         for job, cost_us in costs_us.items():
             account = step.accounts.get(job)
             if account is None:
@@ -288,8 +226,8 @@ class Lease:
             account.gpu_us += cost_us
             account.steps += 1
         if grant.phase == "denoise":
-            self._policy.observe_step(round(cost_ms * 1000))
-        self._log.append(LeaseRecord(grant.claim, grant.phase, cost_ms, dict(grant.parts), grant.started_s))
+            self._policy.observe_step(round(taken_ms * 1000))
+        self._log.append(LeaseRecord(grant.claim, grant.phase, taken_ms, dict(grant.parts), grant.started_s))
 
     def _dispatch(self) -> None:
         """Gives a free device to whose turn it is, if it asks; else waits for it, but not for long."""
@@ -321,28 +259,3 @@ class Lease:
             return
         for job in jobs:
             self._policy.leave(job)
-
-
-def _cost_ms(timing: Timing) -> float:
-    """0 of a step after which the device no longer answers: the job hears of that where it happened."""
-    try:
-        return timing.cost_ms()
-    except RuntimeError:
-        return 0.0
-
-
-def _start(account: Account | None, now_s: float) -> None:
-    if account is not None and account.started_s is None:
-        account.started_s = now_s
-
-
-def split(cost_us: int, parts: Mapping[int, int]) -> dict[int, int]:
-    """A cost in proportion to the parts, in whole microseconds that add up to it; {} of no parts."""
-    total = sum(parts.values())
-    shares: dict[int, int] = {}
-    given = taken = 0
-    for job, part in parts.items():
-        taken += part
-        shares[job] = cost_us * taken // total - given
-        given += shares[job]
-    return shares

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 from tilestep.bot.gpu.errors import TaskCancelled
 from tilestep.bot.gpu.gate import Phase, Progress, StepGate
-from tilestep.bot.gpu.lease import Account, Grant, Lease, Seat
+from tilestep.bot.gpu.lease import Lease
 from tilestep.bot.gpu.outcome import Outcome, cancelled, failure
+from tilestep.bot.gpu.seats import Account, Grant, Seat
 from tilestep.bot.gpu.task import Claim, SharedStep, SharedTask, SharedTurn, Task
 
 IDLE_S = 0.02

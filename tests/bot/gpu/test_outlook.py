@@ -9,10 +9,11 @@ from tilestep.bot.gpu.clock import ManualClock
 from tilestep.bot.gpu.fairness import FairPolicy
 from tilestep.bot.gpu.gate import Progress
 from tilestep.bot.gpu.jobs import Job
-from tilestep.bot.gpu.lease import Account, Lease
+from tilestep.bot.gpu.lease import Lease
 from tilestep.bot.gpu.memory import MemoryNeed
 from tilestep.bot.gpu.options import GpuSettings
 from tilestep.bot.gpu.outlook import Outlook
+from tilestep.bot.gpu.seats import Account
 from tilestep.bot.gpu.task import Claim
 from tilestep.bot.gpu.waiting import WaitingRoom
 
