@@ -6,7 +6,10 @@ import argparse
 from pathlib import Path
 
 STAGE_NAMES = ("shallow", "deep", "denoiser", "calibrate")
-RATE_HELP = "peak learning rate of every stage (default: shallow 0.005, deep 0.001, denoiser 0.0015)"
+RATE_HELP = (
+    "peak learning rate of every stage (default: shallow 0.005, deep 0.001, denoiser 0.0015; a fifth of that for what "
+    "was trained before)"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

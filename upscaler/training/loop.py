@@ -139,7 +139,7 @@ class Trainer:
 
     def _take_step(self, done_share: float) -> None:
         progress = self.state.progress
-        rate = learning_rate(self.settings.peak_rate(progress.stage), progress.step, done_share)
+        rate = learning_rate(self.settings.peak_rate(progress.stage, progress.trained), progress.step, done_share)
         for optimizer in self.state.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate

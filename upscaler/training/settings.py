@@ -18,6 +18,7 @@ from tilestep.upscaler.training.stages import STAGES, PictureLoss
 
 STAGE_SHARES = {"shallow": 0.25, "deep": 0.40, "denoiser": 0.35}
 PEAK_RATES = {"shallow": 5e-3, "deep": 1e-3, "denoiser": 1.5e-3}
+TRAINED_RATE_SHARE = 0.2
 WHOLE_NUMBERS = {"steps": (1, 10**9), "batch_size": (1, 2**16), "workers": (0, 1024), "seed": (0, 2**32 - 1)}
 ABOVE_ZERO = ("minutes", "validate_minutes", "learning_rate")
 
@@ -64,9 +65,14 @@ class TrainSettings:
         if not 0 <= self.extra_weight < math.inf:
             raise OptionError(f"--extra-weight must be a number of 0 or more, not {self.extra_weight:g}.")
 
-    def peak_rate(self, stage: str) -> float:
-        """The highest learning rate of a stage; the whole network bears less than its first blocks alone."""
-        return PEAK_RATES[stage] if self.learning_rate is None else self.learning_rate
+    def peak_rate(self, stage: str, trained: bool = False) -> float:
+        """The highest learning rate of a stage; the whole network bears less than its first blocks alone.
+
+        What was trained before bears a fifth: at the rate of a new network it loses more than it wins back in the end.
+        """
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return PEAK_RATES[stage] * (TRAINED_RATE_SHARE if trained else 1)
 
     def done_share(self, stage: str, seconds: float, steps: int) -> float:
         """How much of a stage is over after so many seconds and steps of it, 0 to 1 and beyond."""

@@ -21,7 +21,7 @@ from tilestep.upscaler.model.network import TileNetwork, upsample_bicubic
 
 PictureLoss = Callable[[Tensor, Tensor], Tensor]
 EARLY_HEAD_WEIGHT = 0.15
-LUMA_WEIGHT = 0.6
+LUMA_WEIGHT = 0.75
 LUMA = (0.299, 0.587, 0.114)
 LEAST_ERROR = 2e-6
 PURE_NOISE_SHARE = 0.25

@@ -25,11 +25,15 @@ OTHER_FOLDER = "to start anew give another --out, or remove that file"
 
 @dataclass
 class Progress:
-    """Where the run stands: stage, its steps and seconds, samples seen by all stages, and the time of earlier runs."""
+    """Where the run stands: stage, its steps and seconds, samples seen by all stages, and the time of earlier runs.
+
+    `trained`: what the stage trains had been trained before it began.
+    """
 
     stage: str
     step: int = 0
     seconds: float = 0.0
+    trained: bool = False
     samples: int = 0
     finished: list[str] = field(default_factory=list)
     totals: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -66,6 +70,7 @@ class TrainState:
             self.network.regressor.grow()
             self.average.regressor.grow()
         self.progress.stage, self.progress.step, self.progress.seconds = stage, 0, 0.0
+        self.progress.trained = self.progress.totals.get(stage) is not None
         self.optimizers = build_optimizers(parameters_of(stage, self.network))
 
     def load_weights(self, weights: dict[str, Tensor], totals: dict[str, Any]) -> None:
