@@ -66,6 +66,12 @@ async def served(contender: Contender, gpu_ms: float, since_s: float) -> list[Le
         await asyncio.sleep(LOOK_S)
 
 
+async def denoised(contender: Contender) -> None:
+    """Returns once images are under way: a denoising step is over, so that `step_ms` knows what one costs."""
+    while not any(step.phase == "denoise" for step in contender.steps()):
+        await asyncio.sleep(LOOK_S)
+
+
 def used_ms(steps: Iterable[LeaseRecord], key: Mapping[int, K]) -> Counter[K]:
     """Device time by what each job belongs to."""
     used: Counter[K] = Counter()

@@ -17,6 +17,7 @@ from interleaving.load import (
     Submit,
     backlogged,
     begun_after,
+    denoised,
     give_up,
     served,
     step_ms,
@@ -135,7 +136,7 @@ async def click_waits(bench: Bench, build: Build, times: int) -> tuple[list[floa
         await (await contender.upscale(members.new(), bench.click_px))
         load = [functools.partial(contender.image, members.new(), bench.image) for _ in range(LOAD_MEMBERS)]
         async with backlogged(load, 1):
-            await served(contender, 1, time.monotonic())
+            await denoised(contender)
             for _ in range(times):
                 asked_s = time.monotonic()
                 handle = await contender.upscale(members.new(), bench.click_px)
