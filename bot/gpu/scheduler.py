@@ -27,7 +27,7 @@ from tilestep.bot.gpu.outcome import Outcome, cancelled
 from tilestep.bot.gpu.seats import LeaseRecord
 from tilestep.bot.gpu.statistics import GpuStatistics, ShareStatistics
 from tilestep.bot.gpu.task import Flow, JobStatus, SharedTask, Task
-from tilestep.bot.gpu.worker import SHUTTING_DOWN, SharedWorker
+from tilestep.bot.gpu.worker import SHUTTING_DOWN
 
 T = TypeVar("T")
 
@@ -103,10 +103,7 @@ class StepScheduler:
         self._check_open()
         if need is not None:
             self._dispatcher.admission.keep(name, need, pinned=True)
-        self._dispatcher.shared[name] = worker = SharedWorker(
-            self._dispatcher.lease, self._dispatcher.events, name, build
-        )
-        worker.start()
+        self._dispatcher.share(name, build)
 
     def submit_shared(
         self,

@@ -78,7 +78,6 @@ def test_a_sheet_shows_pictures_over_their_captions():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (WEIGHTS / "model_index.json").exists(), reason="no weights are shipped")
 def test_what_was_held_out_of_training_comes_out_right(tmp_path):
     loaded = load_text_to_image(WEIGHTS, "cpu", MEMORY_BYTES)
     judge = make_judge(tmp_path, loaded.pipe.vae)
