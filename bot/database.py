@@ -15,7 +15,7 @@ import re
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -100,6 +100,7 @@ def make_engine(url: str) -> AsyncEngine:
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        sa.event.listen(engine.sync_engine, "invalidate", _undo_sqlite)
     return engine
 
 
@@ -133,6 +134,12 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     """Python's sqlite3 would begin too late, and not at all before DDL."""
     writes = connection.get_execution_options().get(WRITES)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _undo_sqlite(connection: Any, record: Any, error: BaseException | None) -> None:
+    """Giving up in the middle of a statement throws its connection away; the lock would stay until Python frees it."""
+    with suppress(sqlite3.Error):
+        connection.rollback()
 
 
 async def _migrate(url: str, prefix: str) -> None:

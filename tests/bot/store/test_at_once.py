@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,19 @@ async def test_giving_up_while_a_job_is_added_keeps_all_of_it_or_nothing(jobs: J
     for job in await jobs.open_jobs():
         assert await jobs.source(job.id) == b"picture"
     assert await attempt(jobs, a_job(99), JobBounds(1)) == ""
+
+
+async def test_giving_up_at_any_moment_does_not_keep_the_database_locked(jobs: JobStore) -> None:
+    given_up = []  # held on to, with the frames of their errors and what those hold
+    for turns in range(40):
+        task = asyncio.create_task(jobs.add(a_job(turns), b"picture", JobBounds(1)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+            time.sleep(0.002)  # the database's thread is ahead of the event loop
+        task.cancel()
+        given_up.append(asyncio.gather(task, return_exceptions=True))
+        await given_up[-1]
+        assert await attempt(jobs, a_job(100 + turns), JobBounds(1)) == ""
 
 
 async def test_two_admins_at_once_both_have_their_way(guilds: GuildStore) -> None:
