@@ -117,7 +117,7 @@ def tiny(device: str) -> Bench:
     return Bench(
         device, pipe, tiny_tiles(device), Quality("steps", max_steps=2),
         image=ImageSize(96, 10), cheap=ImageSize(32, 30), dear=ImageSize(144, 10),
-        click_px=24, picture_px=48, large_px=128, shares_ms=15_000, guilds_ms=7_000, rounds=7, clicks=20,
+        click_px=24, picture_px=48, large_px=128, shares_ms=15_000, guilds_ms=7_000, rounds=25, clicks=20,
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from tilestep.bot.gpu.outcome import Outcome, cancelled
 from tilestep.bot.gpu.outlook import Outlook
 from tilestep.bot.gpu.seats import Account
 from tilestep.bot.gpu.task import Claim, Flow, JobState, SharedTask
+from tilestep.bot.gpu.threads import ThreadPool
 from tilestep.bot.gpu.waiting import WaitingRoom
 from tilestep.bot.gpu.worker import SharedWorker, TaskWorker
 
@@ -33,7 +34,10 @@ log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """Jobs, and all that is asked before one may start. `jobs`: those that are not over; `idle`: there are none."""
+    """Jobs, and all that is asked before one may start. `jobs`: those that are not over; `idle`: there are none.
+
+    `pool`: the threads of tasks.
+    """
 
     def __init__(self, settings: GpuSettings, device: Device) -> None:
         self.settings = settings
@@ -44,6 +48,7 @@ class Dispatcher:
         self.idle = asyncio.Event()
         self.idle.set()
         self._numbers = itertools.count(1)
+        self.pool = ThreadPool()
         self._threads: set[TaskWorker] = set()
         self.install(device)
 
@@ -157,7 +162,7 @@ class Dispatcher:
         else:
             job.worker = TaskWorker(self.lease, self.events, job.claim, job.work)
             self._threads.add(job.worker)
-            job.worker.start()
+            job.worker.start(self.pool)
 
     def _hear(self, news: list[tuple[int, Any]]) -> None:
         """What worker threads told; what goes wrong with one job leaves the others alone."""

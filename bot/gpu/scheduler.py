@@ -182,6 +182,7 @@ class StepScheduler:
             self.cancel(job)
         threads = self._dispatcher.threads
         self._dispatcher.lease.close()
+        self._dispatcher.pool.close()
         for worker in self._dispatcher.shared.values():
             worker.stop()
         await self._dispatcher.evictor.close(within_s)

@@ -18,6 +18,7 @@ from tilestep.bot.gpu.lease import Lease
 from tilestep.bot.gpu.outcome import Outcome, cancelled, failure
 from tilestep.bot.gpu.seats import Account, Grant, Seat
 from tilestep.bot.gpu.task import Claim, SharedStep, SharedTask, SharedTurn, Task
+from tilestep.bot.gpu.threads import ThreadPool
 
 IDLE_S = 0.02
 SHUTTING_DOWN = "the GPU is shutting down"
@@ -63,17 +64,19 @@ class JobGate:
 
 
 class TaskWorker:
-    """Runs one task to its end in a thread of its own."""
+    """Runs one task to its end, in a thread of `threads` that does nothing else meanwhile."""
+
+    thread: threading.Thread
 
     def __init__(self, lease: Lease, events: Events, claim: Claim, task: Task[Any]) -> None:
         self._lease, self._events, self._claim = lease, events, claim
         self._task: Task[Any] | None = task
+        self._name = f"gpu-{task.name}-{claim.job}"
         self._seat = lease.seat()
-        self.thread = threading.Thread(target=self._run, name=f"gpu-{task.name}-{claim.job}", daemon=True)
 
-    def start(self) -> None:
+    def start(self, threads: ThreadPool) -> None:
         self._events.began(self._claim.job, self._lease.add(self._seat, self._claim))
-        self.thread.start()
+        self.thread = threads.run(self._name, self._run)
 
     def cancel(self) -> None:
         """Takes effect at the next step."""

@@ -34,6 +34,20 @@ def steps(clock, count, cost_ms=10.0, phase="denoise", kind="image", need=None, 
     return Task(run, kind, need or MemoryNeed(), name)
 
 
+async def resume_when_all_ask(gpu, count):
+    """Ends a pause once so many threads wait for their turn: until then it is chance who comes first."""
+    while len(gpu._dispatcher.lease._asking) < count:
+        await asyncio.sleep(0.001)
+    gpu.resume()
+
+
+async def no_thread_works_on(name):
+    """Returns once no thread has to do with tasks of this name any more."""
+    while any(thread.name.startswith(f"gpu-{name}-") for thread in threading.enumerate()):
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0)
+
+
 class Held:
     """A task whose first step lasts until `release`; `begun` tells that it is under way."""
 

@@ -162,6 +162,16 @@ def test_priority_orders_a_members_own_work_and_nothing_else():
     assert order[1] == pytest.approx(order[2], abs=2)
 
 
+def test_a_priority_that_changes_holds_from_the_next_step_on():
+    fair = policy()
+    first, second = Claim(0, Flow("g", "a"), priority=1), Claim(1, Flow("g", "a"))
+    backlog(fair, first, second)
+    assert set(serve(fair, lambda claim: Q, 4)) == {first}
+    raised = Claim(1, Flow("g", "a"), priority=2)
+    fair.reclaim(raised)
+    assert set(serve(fair, lambda claim: Q, 4)) == {raised}
+
+
 def test_work_that_has_waited_long_outranks_any_priority():
     fair = policy(aging_us=100)
     fair.arrive(Claim(0, Flow("g", "a")))

@@ -1,13 +1,11 @@
 """What is left of a job that failed: its error with its lines, and nothing that its frames held."""
 
-import asyncio
 import gc
-import threading
 import traceback
 import weakref
 
 import pytest
-from virtual_gpu import ONE, virtual
+from virtual_gpu import ONE, no_thread_works_on, virtual
 
 from tilestep.bot.gpu import outcome
 from tilestep.bot.gpu.errors import JobOutOfMemory
@@ -46,20 +44,13 @@ def broken_task(seen):
     return Task(run, name="broken")
 
 
-async def thread_has_ended(name):
-    for thread in threading.enumerate():
-        if thread.name.startswith(name):
-            await asyncio.to_thread(thread.join)
-    await asyncio.sleep(0)
-
-
 async def test_a_failed_job_holds_nothing_large_while_its_error_is_still_looked_at(without_collector):
     seen = []
     async with virtual() as gpu:
         handle = gpu.submit(broken_task(seen), ONE)
         with pytest.raises(BrokenTileError) as caught:
             await handle
-        await thread_has_ended("gpu-broken")
+        await no_thread_works_on("broken")
         assert [big() for big in seen] == [None]
         lines = "".join(traceback.format_exception(caught.value))
         assert "raise BrokenTileError" in lines
@@ -73,7 +64,7 @@ async def test_an_error_that_nobody_looks_at_any_more_is_gone_without_the_collec
             await gpu.run(broken_task(seen), ONE)
         except BrokenTileError as error:
             seen.append(weakref.ref(error))
-        await thread_has_ended("gpu-broken")
+        await no_thread_works_on("broken")
         assert [thing() for thing in seen] == [None, None]
 
 

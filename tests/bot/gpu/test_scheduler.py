@@ -2,11 +2,10 @@
 
 import asyncio
 import gc
-import threading
 from collections import Counter
 
 import pytest
-from virtual_gpu import ONE, THREE, TWO, Held, steps, virtual
+from virtual_gpu import ONE, THREE, TWO, Held, no_thread_works_on, resume_when_all_ask, steps, virtual
 
 from tilestep.bot.gpu.clock import ManualClock
 from tilestep.bot.gpu.errors import (
@@ -36,7 +35,7 @@ async def test_two_members_take_turns_step_by_step():
     async with virtual(clock) as gpu:
         gpu.pause()
         handles = [gpu.submit(steps(clock, 10), flow) for flow in (ONE, TWO)]
-        gpu.resume()
+        await resume_when_all_ask(gpu, 2)
         await asyncio.gather(*handles)
         turns = [lease.claim.flow for lease in gpu.leases()]
         assert all(Counter(turns[:n])[ONE] - n / 2 <= 1 for n in range(len(turns)))
@@ -51,7 +50,7 @@ async def test_costs_are_shared_by_weight_though_steps_differ_tenfold(lag):
         gpu.pause()
         dear = gpu.submit(steps(clock, 60, cost_ms=50, kind="image"), ONE)
         cheap = gpu.submit(steps(clock, 300, cost_ms=5, kind="upscale"), TWO)
-        gpu.resume()
+        await resume_when_all_ask(gpu, 2)
         await cheap
         leases = gpu.leases()
         last = max(n for n, lease in enumerate(leases) if lease.claim.kind == "upscale")
@@ -263,16 +262,14 @@ async def test_idle_weights_are_taken_off_the_device_in_a_step_when_room_is_need
 
 async def test_a_members_own_jobs_go_by_priority():
     clock = ManualClock()
-    async with virtual(clock) as gpu:
-        gpu.pause()
-        low, high = gpu.submit(steps(clock, 3), ONE), gpu.submit(steps(clock, 3), ONE, priority=1)
-        later = gpu.submit(steps(clock, 3), ONE)
-        later.set_priority(2)
-        gpu.resume()
-        await asyncio.gather(low, high, later)
+    async with virtual(clock, at_once_default=1) as gpu:
+        held = Held(clock)
+        jobs = [gpu.submit(held.task, ONE), *(gpu.submit(steps(clock, 3), ONE, priority) for priority in (0, 1, 0))]
+        jobs[3].set_priority(2)
+        held.release.set()
+        await asyncio.gather(*jobs)
         started = list(dict.fromkeys(lease.claim.job for lease in gpu.leases()))
-        assert started.index(later.job) < started.index(low.job)
-        assert started.index(high.job) < started.index(low.job)
+        assert started == [jobs[n].job for n in (0, 3, 2, 1)]
 
 
 async def test_statistics_tell_queue_shares_waits_and_time_left():
@@ -336,13 +333,9 @@ async def test_nothing_of_a_finished_job_stays_behind():
             clock.advance(1)
         return Picture()
 
-    before = set(threading.enumerate())
     async with virtual(clock) as gpu:
-        await gpu.run(Task(run), ONE)
-        for thread in set(threading.enumerate()) - before:
-            if thread.name.startswith("gpu-"):
-                await asyncio.to_thread(thread.join)
-        await asyncio.sleep(0)
+        await gpu.run(Task(run, name="picture"), ONE)
+        await no_thread_works_on("picture")
         gc.collect()
         assert not [thing for thing in gc.get_objects() if type(thing) is Picture]
         assert gpu.statistics().jobs == ()
