@@ -19,6 +19,7 @@ from tilestep.upscaler.engine import EngineLimits, TileEngine
 from tilestep.upscaler.handle import ChainHandle
 from tilestep.upscaler.model.checkpoint import LoadedModel, load_model
 from tilestep.upscaler.model.descriptor import Calibration
+from tilestep.upscaler.model.precision import choose_dtype
 from tilestep.upscaler.passes import submit_chain
 from tilestep.upscaler.quality import DEFAULT_PRESET, Quality, preset, with_steps
 from tilestep.upscaler.tiling.rows import FinishedRows, RowSink, RowSource, SourceRows
@@ -187,5 +188,5 @@ def _quality(order: UpscaleOrder, calibration: Calibration) -> Quality:
 def load_tile_pool(gate: StepGate, checkpoint: Path | None, device: str, limit_bytes: int | None = None) -> TilePool:
     """Loads the tile model in a step of its own; its engine keeps within `limit_bytes`. Raises CheckpointError."""
     with gate.step("load"):
-        model = load_model(checkpoint, device)
+        model = load_model(checkpoint, device, choose_dtype("auto", device))
     return TilePool(model, EngineLimits(max_memory_bytes=limit_bytes))

@@ -62,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind = values.auto_or_share
         add(name, type=kind, metavar="auto|0..1", help=f"how much {trace} to undo (default: auto, from the picture)")
     add("--device", default="auto", help="auto, cpu or cuda[:n] (default: %(default)s)")
+    add("--precision", choices=values.PRECISIONS, default="auto", help="number format (default: %(default)s)")
     add("--max-memory", type=values.byte_count, metavar="SIZE", help="for weights and tiles in work, such as 2G")
     add("--map", type=values.path, metavar="MAP.png", help="paint the steps per tile; for several pictures a folder")
     add("--format", type=values.file_format, metavar="png|jpeg|webp|tiff", help="default: by OUT's name, else png")
@@ -110,10 +111,12 @@ def _prepare(args: argparse.Namespace) -> tuple[LoadedModel, UpscaleOptions]:
     from tilestep.upscaler.engine import EngineLimits
     from tilestep.upscaler.images.probe import ReadLimits
     from tilestep.upscaler.model.checkpoint import load_model
+    from tilestep.upscaler.model.precision import choose_dtype
     from tilestep.upscaler.upscale import UpscaleOptions
 
     keep_activations_at_hand()
-    model = load_model(args.checkpoint, choose_device(args.device))
+    device = choose_device(args.device)
+    model = load_model(args.checkpoint, device, choose_dtype(args.precision, device))
     _check_memory(model, args.max_memory)
     return model, UpscaleOptions(
         quality=args.quality,

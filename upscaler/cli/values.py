@@ -13,6 +13,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _LARGEST = 2**63 - 1
 _DIGITS = 19
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 FORMATS: dict[str, FileFormat] = {
     "png": "png",
     "jpeg": "jpeg",

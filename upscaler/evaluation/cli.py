@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tilestep.upscaler.cli.values import whole_number
+from tilestep.upscaler.cli.values import PRECISIONS, whole_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="DIR", help="write tables (Markdown, CSV, JSON) and contact sheets")
     add("--checkpoint", type=Path, metavar="FILE", help="other weights than those that come with the program")
     add("--device", default="auto", help="auto, cpu or cuda[:n] (default: %(default)s)")
+    add("--precision", choices=PRECISIONS, default="auto", help="number format (default: %(default)s)")
     add("--seed", type=whole_number(0, 2**63 - 1), default=0, metavar="N", help="of the noise (default: %(default)s)")
 
 

@@ -57,7 +57,7 @@ def _plan(args: argparse.Namespace, make_presets: PresetMaker) -> Plan:
     pictures = protocol.find_pictures(args.directory, args.limit)
     wanted = _presets(args.presets)
     out = _made(args.out)
-    choice = PresetChoice(wanted, args.checkpoint, args.device, args.seed)
+    choice = PresetChoice(wanted, args.checkpoint, args.device, args.seed, args.precision)
     presets = list(make_presets(choice)) if wanted else []
     compared = [*baselines(), *presets, *commands]
     check_names(compared)
@@ -92,6 +92,7 @@ def _write_reports(plan: Plan, rows: list[tables.Row], results: list[runner.Resu
         "scale": protocol.SCALE,
         "border_px": protocol.BORDER_PX,
         "seed": args.seed,
+        "precision": args.precision,
         "checkpoint": str(args.checkpoint or "shipped"),
         "commands": list(args.commands),
     }

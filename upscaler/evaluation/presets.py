@@ -8,17 +8,19 @@ from pathlib import Path
 from tilestep.upscaler.cli.device import choose_device
 from tilestep.upscaler.evaluation.methods import Method
 from tilestep.upscaler.model.checkpoint import LoadedModel, load_model
+from tilestep.upscaler.model.precision import choose_dtype
 from tilestep.upscaler.upscale import UpscaleOptions, upscale_file
 
 
 @dataclass(frozen=True)
 class PresetChoice:
-    """Which presets to compare, and how: checkpoint (None: the shipped one), device, and the seed of the noise."""
+    """Which presets to compare, and how: checkpoint (None: the shipped one), device, seed of the noise, precision."""
 
     names: tuple[str, ...]
     checkpoint: Path | None
     device: str
     seed: int
+    precision: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Preset:
 
 
 def preset_methods(choice: PresetChoice) -> list[Method]:
-    """The chosen presets, with their model loaded. Raises CheckpointError, and OptionError for the device."""
-    model = load_model(choice.checkpoint, choose_device(choice.device))
+    """The chosen presets, with their model loaded. Raises CheckpointError, and OptionError for device and precision."""
+    device = choose_device(choice.device)
+    model = load_model(choice.checkpoint, device, choose_dtype(choice.precision, device))
     return [Preset(name, model, choice.seed) for name in choice.names]
