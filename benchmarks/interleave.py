@@ -1,7 +1,7 @@
 """One GPU for everything: what sharing it step by step costs and gives. Every row is measured with the real scheduler.
 
     python benchmarks/interleave.py [--size tiny] [--device auto] [--soak-seconds 300] [--rows total shares ...]
-                                    [--out out/interleave]
+                                    [--ours] [--out out/interleave]
 
 Images are diffusers pipelines with random weights, upscales run on the tile engine; docs/gpu.md says what each row
 means. Compared with three simple ways to share a device, over the same step bodies:
@@ -27,7 +27,7 @@ from pathlib import Path
 
 import torch
 from interleaving import plots, rows, soak, totals
-from interleaving.contenders import CONTENDERS
+from interleaving.contenders import CONTENDERS, leave_out_baselines
 from interleaving.models import SIZES, Bench
 from interleaving.table import Table
 
@@ -85,8 +85,11 @@ def main() -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--soak-seconds", type=float, default=300)
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--ours", action="store_true", help="Tilestep alone, without what it is compared with")
     parser.add_argument("--out", type=Path, default=Path("out/interleave"))
     options = parser.parse_args()
+    if options.ours:
+        leave_out_baselines()
     device = options.device
     if device == "auto":
         device = "cuda:0" if torch.cuda.is_available() else "cpu"

@@ -140,7 +140,7 @@ def sd15(device: str) -> Bench:
         )  # fmt: skip
     return Bench(
         *models, image=ImageSize(128, 4), cheap=ImageSize(64, 6), dear=ImageSize(256, 4),
-        click_px=32, picture_px=64, large_px=256, shares_ms=400_000, guilds_ms=60_000, rounds=3, clicks=4,
+        click_px=32, picture_px=64, large_px=256, shares_ms=1_000_000, guilds_ms=60_000, rounds=3, clicks=4,
     )  # fmt: skip
 
 
