@@ -19,6 +19,7 @@ from tilestep.bot.gpu.statistics import percentile
 
 JOBS_EACH = 3
 BASELINE_ROUNDS = 3
+LEAST_BATCHING_ROUNDS = 9
 USERS = 8
 TICK_S = 0.002
 STALL_MS = 20.0
@@ -112,7 +113,7 @@ async def batching_row(bench: Bench) -> Row:
     ratios = []
     async with as_bots_do(bench) as contender:
         await (await contender.upscale(Members().new(), bench.click_px))
-        for _ in range(bench.rounds):
+        for _ in range(max(bench.rounds, LEAST_BATCHING_ROUNDS)):
             apart = await _upscales(contender, bench, at_once=False)
             at_once = await _upscales(contender, bench, at_once=True)
             ratios.append(ratio(at_once, mean(apart, await _upscales(contender, bench, at_once=False))))
