@@ -6,12 +6,14 @@ until they are.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tilestep.bot.disk import PART, sync_folder
+from tilestep.bot.gpu.imports import import_gently
 from tilestep.bot.images import PictureFacts, PreviewSink
 from tilestep.bot.live import Small
 from tilestep.bot.requests import UpscaleOptions
@@ -43,9 +45,10 @@ class Enlarging:
         self._sink: PictureSink | None = None
         self._shown: PreviewSink | None = None
 
-    def order(self, options: UpscaleOptions, most_steps: int) -> UpscaleOrder:
+    async def order(self, options: UpscaleOptions, most_steps: int) -> UpscaleOrder:
         """What the GPU is asked for."""
-        from tilestep.bot.tasks.upscale import UpscaleOrder  # torch: the GPU's threads have it by now
+        await asyncio.to_thread(import_gently, "tilestep.bot.tasks.upscale")  # torch, if nothing else has needed it yet
+        from tilestep.bot.tasks.upscale import UpscaleOrder
 
         facts = self.facts
         return UpscaleOrder(

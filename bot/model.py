@@ -140,7 +140,7 @@ class TextToImage:
         before = self._current
         prepared = await self._gpu.prepare_text_to_image(name, token, before.loaded if before else None)
         if before is None or self._gpu.fits_now(prepared):
-            self._current = _Held(await self._gpu.load_prepared(prepared), token)
+            self._current = await self._hold(await self._gpu.load_prepared(prepared), token)
             if before is not None:
                 self._say_farewell(before)
             return
@@ -154,10 +154,18 @@ class TextToImage:
             await self._bring_back(old, old_token, weights)
             raise failure
 
+    async def _hold(self, loaded: LoadedPipeline, token: str | None) -> _Held:
+        """Has its tokenizers copied, which takes long."""
+        try:
+            return _Held(loaded, await asyncio.to_thread(PromptReader, loaded.pipe), token)
+        except BaseException:
+            self._gpu.drop_weights(loaded.weights)
+            raise
+
     async def _try(self, prepared: PreparedModel, token: str | None) -> TilestepError | None:
         """Loads it, or gives the reason why not, which holds on to nothing that was loaded by then."""
         try:
-            self._current = _Held(await self._gpu.load_prepared(prepared), token)
+            self._current = await self._hold(await self._gpu.load_prepared(prepared), token)
         except TilestepError as error:
             let_go(error)
             return error.with_traceback(None)
@@ -167,7 +175,7 @@ class TextToImage:
         """Loads the model before, once what is left of the weights that `failed` is off the device."""
         with suppress(TilestepError):
             await self._gpu.drop_model(failed)
-            self._current = _Held(await self._gpu.load_text_to_image(old, old_token), old_token)
+            self._current = await self._hold(await self._gpu.load_text_to_image(old, old_token), old_token)
 
     def _say_farewell(self, held: _Held) -> None:
         task = asyncio.create_task(self._drop(held))
@@ -186,10 +194,9 @@ class TextToImage:
 class _Held:
     """A loaded model and how many jobs it has."""
 
-    def __init__(self, loaded: LoadedPipeline, token: str | None) -> None:
+    def __init__(self, loaded: LoadedPipeline, reader: PromptReader, token: str | None) -> None:
         self._loaded: LoadedPipeline | None = loaded
-        self.reader = PromptReader(loaded.pipe)
-        self.token = token
+        self.reader, self.token = reader, token
         self._jobs = 0
         self.idle = asyncio.Event()
         self.idle.set()

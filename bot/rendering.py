@@ -90,7 +90,7 @@ class Renderer:
         folder = await in_thread(self._files.folder, job.id)
         limits = (await self._guilds.limits(job.guild_id)).capped(self._settings)
         work = Enlarging(live.facts, options.scale, folder, target, self._settings.preview_px)
-        order = work.order(options, limits.max_steps)
+        order = await work.order(options, limits.max_steps)
 
         async def submit() -> JobHandle[Any]:
             return self._gpu.submit_upscale(order, flow_of(job))

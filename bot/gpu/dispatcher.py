@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 class Dispatcher:
     """Jobs, and all that is asked before one may start. `jobs`: those that are not over; `idle`: there are none.
 
-    `pool`: the threads of tasks.
+    `pool`: the threads of tasks. `closing`: nothing starts any more.
     """
 
     def __init__(self, settings: GpuSettings, device: Device) -> None:
@@ -49,7 +49,9 @@ class Dispatcher:
         self.idle.set()
         self._numbers = itertools.count(1)
         self.pool = ThreadPool()
+        self.closing = False
         self._threads: set[TaskWorker] = set()
+        self._too_large: set[tuple[str | None, int, int, int]] = set()
         self.install(device)
 
     @property
@@ -116,31 +118,33 @@ class Dispatcher:
         worker.start()
 
     def fill(self) -> None:
-        """Starts whatever may start."""
-        while self.jobs:
+        """Starts whatever may start; a need that has found no room is not looked at again until something starts."""
+        self._too_large.clear()
+        while self.jobs and not self.closing:
             kinds = dict.fromkeys(job.claim.kind for job in self.jobs.values() if job.state == "waiting")
             kinds_open = [kind for kind in kinds if self.room.running(kind) < self.settings.at_once_of(kind)]
             claim = self.room.next(kinds_open, self.policy.served_us, self._makes_room, self._weighs)
             if claim is None:
                 return
             self._start(self.jobs[claim.job])
+            self._too_large.clear()
 
     def _makes_room(self, claim: Claim) -> bool:
         """Whether the job fits now; if weights that nobody uses are in its way, they are taken off the device first."""
         job = self.jobs[claim.job]
-        if self.evictor.takes_off(job.need.weights):
+        size = job.need.weights, job.need.resident_bytes, job.need.held_bytes, job.need.peak_bytes
+        if size in self._too_large or self.evictor.takes_off(job.need.weights):
             return False
         if self.admission.fits(job.need):
             return True
-        if not self.evictor.make_room(claim, job.need) and not self.room.running():
-            self._refuse(job)
-        return False
-
-    def _refuse(self, job: Job) -> None:
         try:
             self.admission.check(job.need, job.name)
         except DoesNotFit as error:
             asyncio.get_running_loop().call_soon(self.end, job, Outcome(error=error.with_traceback(None)))
+        else:
+            self._too_large.add(size)
+            self.evictor.make_room(claim, job.need)
+        return False
 
     def _weighs(self, claim: Claim) -> bool:
         return self.jobs[claim.job].need.alone_bytes > 0

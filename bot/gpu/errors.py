@@ -6,6 +6,7 @@
         ├── DoesNotFit       needs more memory than the budget, whatever else runs
         ├── JobOutOfMemory   ran out of memory all the same; only this job failed
         ├── JobCancelled     somebody cancelled the job
+        ├── NoSuchDevice     the operator asks for a device that is not there
         └── SchedulerClosed  the scheduler is shutting down and takes nothing new
 
 `TaskCancelled` stands beside the tree: it is a signal inside a worker thread, never seen by who awaits a job.
@@ -35,6 +36,10 @@ class DoesNotFit(GpuError):  # noqa: N818
 
 class JobOutOfMemory(GpuError):  # noqa: N818
     """The device ran out of memory in a step that could not be made smaller."""
+
+
+class NoSuchDevice(GpuError):  # noqa: N818
+    """The device has a name that means nothing here, or is not there; the text says which to choose."""
 
 
 class JobCancelled(GpuError):  # noqa: N818

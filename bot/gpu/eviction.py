@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from tilestep.bot.gpu.device import Device
 from tilestep.bot.gpu.errors import TaskCancelled
@@ -43,13 +44,12 @@ class Evictor:
         """Whether these weights are being taken off the device just now."""
         return weights in self._leaving
 
-    def make_room(self, claim: Claim, need: MemoryNeed) -> bool:
-        """Whether there will be room by and by. Begins with it, charged to the job, unless it is busy already."""
+    def make_room(self, claim: Claim, need: MemoryNeed) -> None:
+        """Begins with it, charged to the job's member, where it is of use and nothing is under way already."""
         keys = self._admission.to_evict(need)
         if keys and not self.busy:
             self._leaving = keys
             self._task = asyncio.create_task(self._evict(claim, [self._calls[key] for key in keys]))
-        return self.busy
 
     async def close(self, within_s: float) -> None:
         """Waits for what is under way; the lease has to be closed."""
@@ -72,7 +72,8 @@ class Evictor:
         self._ended(claim, outcome)
 
     def _in_step(self, claim: Claim, calls: Iterable[Call]) -> None:
-        seat = self._lease.seat()
+        """Under a number of its own: the job may find room elsewhere, and start, before this is over."""
+        seat, claim = self._lease.seat(), replace(claim, job=-claim.job)
         self._lease.add(seat, claim)
         try:
             with self._lease.step(seat, "load"):

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tilestep.bot.gpu.errors import DoesNotFit
 from tilestep.bot.gpu.gate import StepGate
 from tilestep.bot.gpu.imports import import_gently
 from tilestep.bot.gpu.jobs import JobHandle, OnProgress
 from tilestep.bot.gpu.memory import MemoryNeed
 from tilestep.bot.gpu.scheduler import StepScheduler
-from tilestep.bot.gpu.task import IMAGE, UPSCALE, Flow, SharedTask, Task
+from tilestep.bot.gpu.task import IMAGE, LOADING, UPSCALE, Flow, SharedTask, Task
 from tilestep.bot.tasks.arguments import picture_count
 
 if TYPE_CHECKING:
@@ -104,15 +106,18 @@ class GpuScheduler(StepScheduler):
 
         `instead_of`: a model that will be dropped for it, if it has to be.
         """
-        budget_bytes = self._room_bytes(instead_of)
+        await self._reserve_for_upscaler()
+        budget_bytes, beside_bytes = self._room(instead_of)
 
         def prepare(gate: StepGate) -> PreparedModel:
             import_gently("torch", "diffusers", "tilestep.bot.tasks.assemble")
             from tilestep.bot.tasks.loading import prepare_text_to_image
 
-            return prepare_text_to_image(model, self.device.name, budget_bytes, token, gate=gate)
+            return prepare_text_to_image(
+                model, self.device.name, budget_bytes, token, gate=gate, beside_bytes=beside_bytes
+            )
 
-        return await self.run(Task(prepare, IMAGE, name=f"fetching {model}"), OPERATOR)
+        return await self.run(Task(prepare, LOADING, name=f"fetching {model}"), OPERATOR)
 
     def fits_now(self, prepared: PreparedModel) -> bool:
         """Whether the model fits beside all that is on the device."""
@@ -120,8 +125,7 @@ class GpuScheduler(StepScheduler):
 
     async def load_prepared(self, prepared: PreparedModel) -> LoadedPipeline:
         """Puts a model on the device, where it stays until `drop_model`. Raises ModelError and DoesNotFit in words."""
-        need = MemoryNeed(prepared.need.resident_bytes, weights=prepared.weights)
-        task = Task(prepared.load, IMAGE, need, f"loading {prepared.model}")
+        task = Task(prepared.load, LOADING, prepared.need, f"loading {prepared.model}")
         handle = self.submit(task, OPERATOR, keeps=lambda loaded: replace(loaded.need(), weights=loaded.weights))
         try:
             return await self.finish(handle)
@@ -143,7 +147,7 @@ class GpuScheduler(StepScheduler):
 
             return_memory(gate)
 
-        await self.run(Task(free, IMAGE, name="freeing memory"), OPERATOR)
+        await self.run(Task(free, LOADING, name="freeing memory"), OPERATOR)
 
     async def upscale(
         self,
@@ -177,12 +181,24 @@ class GpuScheduler(StepScheduler):
         label = f"upscale {getattr(order.quality, 'name', order.quality)}"
         return self.submit_shared(UPSCALE, order, flow, UPSCALE, priority, order.size, on_progress, label)
 
-    def _add_upscaler(self) -> None:
+    async def _reserve_for_upscaler(self) -> None:
+        """A model is laid out to fill what the budget has left: upscales, which come later, have their room first."""
+        admission = self._dispatcher.admission
+        if self.device.budget_bytes is None or admission.keeps(UPSCALE):
+            return
+        need = await asyncio.to_thread(self._upscaler_need)
+        with suppress(DoesNotFit):  # too small a budget for any upscale, which says so itself
+            admission.keep(UPSCALE, need, pinned=True)
+
+    def _upscaler_need(self) -> MemoryNeed:
+        """Reads the header of a file."""
         from tilestep.bot.tasks.tile_memory import tile_pool_need
 
+        return tile_pool_need(self.settings.upscaler, self.device.name, self.settings.upscaler_bytes)
+
+    def _add_upscaler(self) -> None:
         settings, device = self.settings, self.device
         bounded = device.budget_bytes is not None
-        need = tile_pool_need(settings.upscaler, device.name, settings.upscaler_bytes) if bounded else None
 
         def build(gate: StepGate) -> SharedTask:
             import_gently("tilestep.bot.tasks.upscale")
@@ -191,16 +207,14 @@ class GpuScheduler(StepScheduler):
             limit_bytes = settings.upscaler_bytes if bounded else None
             return load_tile_pool(gate, settings.upscaler, device.name, limit_bytes)
 
-        self.add_shared(UPSCALE, build, need)
+        self.add_shared(UPSCALE, build, self._upscaler_need() if bounded else None)
 
-    def _room_bytes(self, instead_of: LoadedPipeline | None) -> int:
-        """What the budget has left for weights."""
+    def _room(self, instead_of: LoadedPipeline | None) -> tuple[int, int]:
+        """What the budget has left for a model, and the largest step of what is there for good: bytes."""
         if self.device.budget_bytes is None:
-            return 1 << 62
-        freed = instead_of.need() if instead_of else MemoryNeed()
-        taken = self._dispatcher.admission.statistics()
-        stays_bytes = taken.resident_bytes + taken.held_bytes - freed.resident_bytes - freed.held_bytes
-        return self.device.budget_bytes - stays_bytes
+            return 1 << 62, 0
+        stays = self._dispatcher.admission.pinned(but=instead_of.weights if instead_of else None)
+        return self.device.budget_bytes - stays.resident_bytes - stays.held_bytes, stays.largest_phase_bytes
 
     def _keep(self, pipe: Any, need: MemoryNeed) -> None:
         """Somebody else's pipeline stays on the device as long as it lives."""

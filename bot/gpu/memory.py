@@ -64,10 +64,12 @@ class Admission:
 
     def check(self, need: MemoryNeed, name: str) -> None:
         """Raises DoesNotFit, with the numbers, if the work does not fit with nothing else but what is pinned."""
+        self._check(need, name, self._pinned)
+
+    def _check(self, need: MemoryNeed, name: str, pinned: Iterable[str]) -> None:
         if self.budget_bytes is None:
             return
-        pinned = [self._kept[key] for key in self._pinned]
-        planned = _total([*pinned, need]).planned_bytes
+        planned = _total([*(self._kept[key] for key in pinned), need]).planned_bytes
         if planned > self.budget_bytes:
             refusal = _refusal(name, need, planned - need.alone_bytes, self.budget_bytes)
             raise DoesNotFit(refusal, planned, self.budget_bytes)
@@ -104,10 +106,11 @@ class Admission:
 
         Raises DoesNotFit for pinned ones beyond the budget, which calls them `name`, if one is given.
         """
+        need = replace(need, weights=weights)
         if pinned:
-            self.check(need, name or weights)
+            self._check(need, name or weights, self._pinned - {weights})
             self._pinned.add(weights)
-        self._kept[weights] = replace(need, weights=weights)
+        self._kept[weights] = need
 
     def keeps(self, weights: str) -> bool:
         """Whether these weights stay on the device without a job."""
@@ -117,6 +120,10 @@ class Admission:
         """These weights are off the device."""
         self._kept.pop(weights, None)
         self._pinned.discard(weights)
+
+    def pinned(self, but: str | None = None) -> MemoryStatistics:
+        """What is taken for good, the weights of one name left out."""
+        return replace(_total(self._kept[key] for key in self._pinned if key != but), budget_bytes=self.budget_bytes)
 
     def statistics(self) -> MemoryStatistics:
         """What is taken now."""

@@ -178,6 +178,7 @@ class StepScheduler:
         """
         self._open = False
         until_s = time.monotonic() + within_s
+        self._dispatcher.closing = True
         for job in list(self._dispatcher.jobs):
             self.cancel(job)
         threads = self._dispatcher.threads

@@ -13,6 +13,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 IMAGE = "image"
 UPSCALE = "upscale"
+LOADING = "loading"
 
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 

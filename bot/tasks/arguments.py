@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ MOST_USUAL_STEPS = 25
 SIDE_MULTIPLE = 16
 DISTILLED_STEPS = {"schnell": 4, "turbo": 4, "lightning": 4, "hyper": 8, "lcm": 6}
 DISTILLED_GUIDANCE = 0.0
+_NAME_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,24 @@ def picture_count(arguments: Mapping[str, Any]) -> int:
 
 def _defaults(known: Mapping[str, inspect.Parameter], model: str) -> tuple[int, float]:
     """The pipeline's own, with fewer steps where it is cautious; distilled models say by their name what they are."""
+    words = _name_words(model)
     for word, steps in DISTILLED_STEPS.items():
-        if word in model.lower():
+        if word in words:
             return steps, DISTILLED_GUIDANCE
     return min(_default(known, "num_inference_steps", MOST_USUAL_STEPS), MOST_USUAL_STEPS), _default(
         known, "guidance_scale", 0.0
     )
+
+
+def _name_words(model: str) -> list[str]:
+    """Of a repository's or file's own name, lower case: `v51HyperVAE` has hyper, `hyperrealism` and HyperRealism not.
+
+    The cache of Hugging Face has the name two folders above the one to load, which is called by its commit.
+    """
+    parts = re.split(r"[\\/]+", model.rstrip("\\/"))
+    name = parts[-3] if len(parts) > 2 and parts[-2] == "snapshots" else parts[-1]
+    words = [word.lower() for word in _NAME_WORDS.findall(name)]
+    return [word for word, after in zip(words, [*words[1:], ""], strict=True) if not after.startswith("real")]
 
 
 def _default(known: Mapping[str, inspect.Parameter], name: str, otherwise: Any) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from tilestep.bot.gpu.gate import Phase
 from tilestep.bot.gpu.memory import MemoryNeed
 from tilestep.bot.tasks.arguments import UsualArguments
 from tilestep.bot.tasks.memory import MemoryPlan, ModelSizes, estimate_need
@@ -28,8 +30,9 @@ class LoadedPipeline:
     """`pipe` is a diffusers pipeline whose weights lie where `plan` says.
 
     `swapped`: text encoders whose weights wait in host memory. `cache`: what they answered lately. `usual`:
-    the steps and guidance that its maker recommends. `key`: of this load alone, since a model that goes may be loaded
-    again before its last job is over. Dropping the last reference frees everything.
+    the steps and guidance that its maker recommends. `measured`: bytes of the largest step of each phase at the model's
+    own size, where they could be measured. `key`: of this load alone, since a model that goes may be loaded again
+    before its last job is over. Dropping the last reference frees everything.
     """
 
     pipe: Any
@@ -39,6 +42,7 @@ class LoadedPipeline:
     swapped: Mapping[nn.Module, HostWeights] = field(default_factory=dict)
     cache: EmbeddingCache | None = None
     usual: UsualArguments = field(default_factory=UsualArguments)
+    measured: Mapping[Phase, int] = field(default_factory=dict)
     key: str = field(default_factory=new_key)
 
     @property
@@ -47,11 +51,15 @@ class LoadedPipeline:
         return weights_name(self.model, self.key)
 
     def need(self, width_px: int | None = None, height_px: int | None = None, images: int = 1) -> MemoryNeed:
-        """What a request needs; estimated, as long as nobody has measured it. Without a plan nothing is known."""
+        """What a request needs: estimated, and more where measuring found more. Without a plan nothing is known."""
         if self.plan is None or self.sizes is None:
             return MemoryNeed()
         sizes = self.sizes.at(width_px or self.sizes.width_px, height_px or self.sizes.height_px, images)
-        return replace(estimate_need(sizes, self.plan), weights=self.weights)
+        need = estimate_need(sizes, self.plan)
+        own_peaks = estimate_need(self.sizes, self.plan).phase_peaks
+        excess = {phase: self.measured.get(phase, 0) / max(peak, 1) for phase, peak in own_peaks.items()}
+        peaks = {phase: math.ceil(peak * max(excess[phase], 1)) for phase, peak in need.phase_peaks.items()}
+        return replace(need, phase_peaks=peaks, weights=self.weights)
 
 
 def weights_name(model: str, key: str) -> str:

@@ -64,8 +64,12 @@ def prepare_text_to_image(
     gate: StepGate | None = None,
     endpoint: str | None = None,
     cache_dir: Path | None = None,
+    beside_bytes: int = 0,
 ) -> PreparedModel:
-    """All of `load_text_to_image` that needs no memory of the device: finds, plans, fetches. Raises the same."""
+    """All of `load_text_to_image` that needs no memory of the device: finds, plans, fetches. Raises the same.
+
+    `beside_bytes`: the largest step of other work that shares the budget.
+    """
     name = str(model)
     gate = gate or RecordingGate()
     source = open_source(name, token, endpoint, cache_dir, gate)
@@ -73,8 +77,8 @@ def prepare_text_to_image(
         if isinstance(source, Path):
             from tilestep.bot.tasks.single_file import read_single_file
 
-            return read_single_file(source, device, budget_bytes, token, gate, endpoint, cache_dir)
-        return _prepare(name, source, device, budget_bytes)
+            return read_single_file(source, device, budget_bytes, token, gate, endpoint, cache_dir, beside_bytes)
+        return _prepare(name, source, device, budget_bytes, beside_bytes)
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,12 @@ class PreparedModel:
         return replace(self.plan.need, weights=self.weights)
 
     def load(self, gate: StepGate) -> LoadedPipeline:
-        """Puts it on the device. Raises ModelError in one line, TaskCancelled."""
+        """Puts it on the device, and measures there what it needs. Raises ModelError in one line, TaskCancelled."""
+        from tilestep.bot.tasks.measure import with_measured_steps
+
         with errors_in_words(self.model):
-            return replace(self.build(gate), key=self.key)
+            loaded = replace(self.build(gate), key=self.key)
+        return with_measured_steps(loaded, gate)
 
 
 def open_source(
@@ -161,12 +168,12 @@ def text_to_image_class(class_name: str, model: str) -> Any:
     return found
 
 
-def _prepare(model: str, source: ModelSource, device: str, budget_bytes: int) -> PreparedModel:
+def _prepare(model: str, source: ModelSource, device: str, budget_bytes: int, beside_bytes: int) -> PreparedModel:
     """A model that is a folder with a part for each component: everything but the weights is read."""
     index, kind = read_index(source, model)
     files = choose_files(source.names(), index.components, half=not device.startswith("cpu"))
     sizes = _sizes(source, index, files, source.fetch(files.small), hasattr(kind, "upcast_vae"))
-    plan = plan_memory(sizes, budget_bytes, device, model)
+    plan = plan_memory(sizes, budget_bytes, device, model, beside_bytes)
     logger.info("%s: %s", model, plan.describe())
     folder = source.fetch([*files.small, *(name for names in files.weights.values() for name in names)])
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from tilestep.bot.gpu.gate import Phase, RecordingGate, StepGate
 from tilestep.bot.gpu.memory import MemoryNeed
+from tilestep.bot.gpu.outcome import let_go
 from tilestep.bot.tasks.arguments import picture_count
 from tilestep.bot.tasks.files import WeightCount
 from tilestep.bot.tasks.loaded import LoadedPipeline
@@ -107,6 +108,22 @@ def measure_need(pipe: Any, arguments: Mapping[str, Any] | None = None, gate: St
     report = NeedReport(need, components, measured=True)
     logger.info("%s needs %s", loaded.model or type(loaded.pipe).__name__, report.describe())
     return report
+
+
+def with_measured_steps(loaded: LoadedPipeline, gate: StepGate) -> LoadedPipeline:
+    """A model that has just been loaded, and knows from a trial on CUDA what its largest steps take.
+
+    Elsewhere, and where the trial fails, it is left as it is: what it needs stays estimated.
+    """
+    if loaded.pipe.device.type != "cuda":
+        return loaded
+    try:
+        report = measure_need(loaded, gate=gate)
+    except Exception as error:
+        logger.warning("%s: a trial failed (%s), so what it needs is estimated", loaded.model, error)
+        let_go(error)
+        return loaded
+    return replace(loaded, measured=report.need.phase_peaks)
 
 
 def _measured(loaded: LoadedPipeline, arguments: Mapping[str, Any], gate: StepGate, weights: str) -> MemoryNeed:

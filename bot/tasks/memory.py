@@ -106,17 +106,21 @@ class MemoryPlan:
         )
 
 
-def plan_memory(sizes: ModelSizes, budget_bytes: int, device: str = "cuda", name: str = "The model") -> MemoryPlan:
+def plan_memory(
+    sizes: ModelSizes, budget_bytes: int, device: str = "cuda", name: str = "The model", beside_bytes: int = 0
+) -> MemoryPlan:
     """The best layout that fits the budget; raises DoesNotFit with the numbers of the most frugal one.
 
-    `device`: "cpu" has no memory of its own, so nothing is moved out there, and float32 is preferred.
+    `device`: "cpu" has no memory of its own, so nothing is moved out there, and float32 is preferred. `beside_bytes`:
+    the largest step of other work, which takes turns with the model's own; there has to be room for it too.
     """
     plan = None
     for plan in _options(sizes, device.partition(":")[0]):
-        if plan.need.alone_bytes <= budget_bytes:
+        if _planned_bytes(plan.need, beside_bytes) <= budget_bytes:
             return plan
     assert plan is not None
-    raise DoesNotFit(_refusal(name, plan, budget_bytes), plan.need.alone_bytes, budget_bytes)
+    needed_bytes = _planned_bytes(plan.need, beside_bytes)
+    raise DoesNotFit(_refusal(name, plan, budget_bytes, beside_bytes), needed_bytes, budget_bytes)
 
 
 def estimate_need(sizes: ModelSizes, plan: MemoryPlan) -> MemoryNeed:
@@ -190,11 +194,16 @@ def _options(sizes: ModelSizes, device: str) -> Iterator[MemoryPlan]:
                     yield replace(plan, need=estimate_need(sizes, plan))
 
 
-def _refusal(name: str, plan: MemoryPlan, budget_bytes: int) -> str:
+def _planned_bytes(need: MemoryNeed, beside_bytes: int) -> int:
+    return need.resident_bytes + need.held_bytes + max(need.peak_bytes, beside_bytes)
+
+
+def _refusal(name: str, plan: MemoryPlan, budget_bytes: int, beside_bytes: int) -> str:
     need = plan.need
     phase = max(need.phase_peaks, key=lambda phase: need.phase_peaks[phase])
+    step = f"to {phase}" if need.peak_bytes >= beside_bytes else "for a step of other work"
     return (
-        f"{name} needs {gib(need.alone_bytes)} even when laid out to be small ({gib(need.resident_bytes)} of weights, "
-        f"{gib(need.peak_bytes)} more to {phase}), and the budget is {gib(budget_bytes)}: choose a smaller model or a "
-        "larger budget."
+        f"{name} needs {gib(_planned_bytes(need, beside_bytes))} even when laid out to be small "
+        f"({gib(need.resident_bytes)} of weights, {gib(max(need.peak_bytes, beside_bytes))} more {step}), and the "
+        f"budget has {gib(budget_bytes)} left: choose a smaller model or a larger budget."
     )

@@ -26,6 +26,7 @@ def read_single_file(
     gate: StepGate,
     endpoint: str | None = None,
     cache_dir: Path | None = None,
+    beside_bytes: int = 0,
 ) -> PreparedModel:
     """Reads the file into host memory, with the configuration of the model that it descends from.
 
@@ -49,7 +50,7 @@ def read_single_file(
     with gate.step("load"):
         pipe = kind.from_single_file(str(path), config=str(config), dtype=dtype, local_files_only=True)
     sizes = sizes_of(pipe)
-    plan = plan_memory(sizes, budget_bytes, device, str(path))
+    plan = plan_memory(sizes, budget_bytes, device, str(path), beside_bytes)
     if torch_dtype(plan) != dtype:
         pipe.to(torch_dtype(plan))
     logger.info("%s: %s", path, plan.describe())

@@ -9,6 +9,7 @@ import weakref
 import numpy as np
 import pytest
 import tiny_pipelines
+from PIL import Image
 from tiny_pipelines import FAMILIES
 from tiny_tiles import ONE, TWO, add_pool, order, pixels, pool_scheduler
 
@@ -43,8 +44,10 @@ async def picture(model, seed=1, **other):
     return arrays(await (await model.generate(ONE, seed=seed, **{**FOX, **other})))
 
 
-def bounded(budget_bytes):
-    return GpuScheduler(GpuSettings(grace_ms=10_000), Device(budget_bytes=budget_bytes))
+def bounded(budget_bytes, upscaler_bytes=1 << 40):
+    """With a budget that is, by default, too small for any upscale, so that models have all of it."""
+    settings = GpuSettings(grace_ms=10_000, upscaler_bytes=upscaler_bytes)
+    return GpuScheduler(settings, Device(budget_bytes=budget_bytes))
 
 
 async def need_of(folder):
@@ -99,6 +102,19 @@ async def test_changing_the_model_lets_running_jobs_finish_and_then_frees_the_ol
         assert old() is None
         need = await need_of(folders["stable diffusion xl"])
         assert gpu.statistics().memory.resident_bytes == need.resident_bytes
+
+
+async def test_a_model_leaves_room_for_the_upscales_that_come_after_it(folders):
+    """The budget has room for one decoding of the picture whole, or for it in tiles beside a step of upscaling."""
+    mib = 1 << 20
+    async with bounded(260 * mib, upscaler_bytes=200 * mib) as gpu:
+        prepared = await gpu.prepare_text_to_image(folders["stable diffusion"])
+        taken = gpu.statistics().memory
+        assert taken.resident_bytes + taken.held_bytes + taken.largest_phase_bytes == 200 * mib
+        loaded = await gpu.load_prepared(prepared)
+        larger = await gpu.upscale(Image.new("RGB", (8, 8), "red"), ONE, quality="fast")
+        assert larger.size == (16, 16)
+        assert len(await gpu.run_pipeline(loaded, ONE, prompt="a fox", num_inference_steps=1)) == 1
 
 
 async def test_a_model_that_cannot_be_had_leaves_the_old_one_at_work(folders):
@@ -197,6 +213,25 @@ def test_what_is_left_open_is_as_usual_for_the_model():
     assert (turbo.steps, turbo.guidance, turbo.ignored) == (4, 0.0, ("negative prompt",))
     odd = image_arguments(tiny_pipelines.pixart(), "pixart", ImageWish("fox", width_px=1000, height_px=1024))
     assert (odd.width_px, odd.height_px) == (992, 1024)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("stabilityai/sdxl-turbo", 4),
+        ("ByteDance/SDXL-Lightning", 4),
+        ("ByteDance/Hyper-SD", 8),
+        ("/models/realisticVision_v51HyperVAE.safetensors", 8),
+        ("C:\\models\\DreamshaperXL_v21TurboDPMSDE.safetensors", 4),
+        ("/hub/models--SimianLuo--LCM_Dreamshaper_v7/snapshots/4f8a2c", 6),
+        ("stablediffusionapi/hyperrealism-v3", 25),
+        ("org/HyperRealistic", 25),
+        ("/srv/hyperion/sd15.safetensors", 25),
+        ("/home/turbo/models/stable-diffusion-v1-5/", 25),
+    ],
+)
+def test_distilled_models_are_told_by_a_word_of_their_own_name(name, steps):
+    assert image_arguments(tiny_pipelines.stable_diffusion(), name, ImageWish("fox")).steps == steps
 
 
 def test_what_a_models_maker_recommends_comes_before_what_is_usual():

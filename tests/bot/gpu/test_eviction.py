@@ -59,6 +59,33 @@ async def test_weights_that_cannot_be_taken_off_fail_who_asked_and_stay():
         assert await gpu.run(steps(clock, 2, need=OLD), ONE) == 2
 
 
+async def test_a_job_that_finds_room_elsewhere_meanwhile_leaves_the_eviction_to_end():
+    clock = ManualClock()
+    evicted, over = [], threading.Event()
+
+    def host_work(gate):
+        with gate.step("decode"):
+            clock.advance(10)
+        assert over.wait(60)
+
+    async with virtual(clock, budget_bytes=100, grace_ms=1) as gpu:
+        gpu.keep_weights("old", MemoryNeed(60), evict=lambda: evicted.append("old"))
+        beside = gpu.submit(Task(host_work, need=MemoryNeed(30)), ONE)
+        await beside.begun()
+        long = Held(clock)
+        running = gpu.submit(long.task, TWO)
+        await long.under_way()
+        asking = gpu.submit(steps(clock, 20, need=MemoryNeed(40)), THREE)
+        assert gpu._dispatcher.evictor.busy
+        over.set()
+        await beside
+        assert asking.status().state == "running"
+        long.release.set()
+        await asyncio.gather(running, asking)
+        assert await gpu.run(steps(clock, 1, need=MemoryNeed(70, weights="other")), ONE) == 1
+    assert evicted == ["old"]
+
+
 async def test_closing_ends_an_eviction_that_waits_for_its_turn():
     complaints = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context["message"]))

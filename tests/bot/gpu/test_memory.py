@@ -73,6 +73,15 @@ def test_what_is_pinned_counts_against_everybody():
     admission.check(image(resident=3), "Model")
 
 
+def test_what_is_pinned_again_takes_the_place_of_what_it_was():
+    admission = Admission(9 * GIB)
+    for resident in (3, 4):
+        admission.keep("upscaler", MemoryNeed(resident * GIB, {"tiles": 3 * GIB}, held_bytes=GIB), pinned=True)
+    admission.keep("model", image(resident=1), pinned=True)
+    assert admission.pinned().planned_bytes == 9 * GIB
+    assert admission.pinned(but="upscaler").planned_bytes == 4 * GIB
+
+
 def test_a_released_job_makes_room():
     admission = Admission(8 * GIB)
     admission.admit(1, image())

@@ -249,6 +249,47 @@ async def test_work_waits_for_memory_and_work_that_never_fits_is_refused():
         assert await second == 2
 
 
+async def test_a_job_that_can_never_fit_any_more_does_not_keep_others_waiting():
+    clock = ManualClock()
+    async with virtual(clock, budget_bytes=100) as gpu:
+        held = Held(clock, need=MemoryNeed(20))
+        running, large = gpu.submit(held.task, ONE), gpu.submit(steps(clock, 1, need=MemoryNeed(90)), TWO)
+        await held.under_way()
+        assert large.status().state == "waiting"
+        gpu.keep_weights("another bot's", MemoryNeed(15))
+        small = gpu.submit(steps(clock, 2, need=MemoryNeed(10)), THREE)
+        with pytest.raises(DoesNotFit, match="taken for good"):
+            await large
+        assert not running.done
+        held.release.set()
+        assert await small == 2
+
+
+async def test_jobs_alike_that_find_no_room_start_one_after_another_all_the_same():
+    clock = ManualClock()
+    async with virtual(clock, budget_bytes=100) as gpu:
+        flows = [Flow("guild", member) for member in range(6)]
+        assert await asyncio.gather(*(gpu.run(steps(clock, 2, need=MemoryNeed(60)), flow) for flow in flows)) == [2] * 6
+
+
+async def test_closing_starts_nothing_that_waits_in_the_place_of_what_it_cancels():
+    clock = ManualClock()
+    gpu = virtual(clock, at_once_default=1)
+    async with gpu:
+        held = Held(clock, count=3)
+        running = gpu.submit(held.task, ONE)
+        await held.under_way()
+        waiting = [gpu.submit(steps(clock, 1), Flow("guild", member)) for member in range(10, 20)]
+        closing = asyncio.create_task(gpu.close())
+        await asyncio.sleep(0)
+        held.release.set()
+        await closing
+    for handle in (running, *waiting):
+        with pytest.raises(JobCancelled):
+            await handle
+    assert {lease.claim.job for lease in gpu.leases()} <= {running.job}
+
+
 async def test_idle_weights_are_taken_off_the_device_in_a_step_when_room_is_needed():
     clock = ManualClock()
     evicted = []

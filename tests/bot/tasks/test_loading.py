@@ -120,7 +120,7 @@ def test_memory_that_runs_out_while_loading_is_said_in_words(saved, monkeypatch)
 
 
 def test_a_model_that_cannot_fit_is_refused_with_the_numbers(saved) -> None:
-    with pytest.raises(DoesNotFit, match=r"needs .* MiB .* the budget is 0\.0 MiB") as error:
+    with pytest.raises(DoesNotFit, match=r"needs .* MiB .* the budget has 0\.0 MiB left") as error:
         load_text_to_image(saved / "stable diffusion", "cpu", 1000)
     assert error.value.budget_bytes == 1000
 

@@ -68,9 +68,9 @@ def rank(plan: MemoryPlan) -> tuple[bool, int, int]:
     return plan.float8_weights, -int(plan.dtype == "float32"), LAYOUTS.index((plan.text_encoders, plan.vae_tile_px))
 
 
-def planned(sizes: ModelSizes, budget: int, device: str) -> MemoryPlan | DoesNotFit:
+def planned(sizes: ModelSizes, budget: int, device: str, beside: int = 0) -> MemoryPlan | DoesNotFit:
     try:
-        return plan_memory(sizes, budget, device)
+        return plan_memory(sizes, budget, device, beside_bytes=beside)
     except DoesNotFit as refusal:
         return refusal
 
@@ -92,6 +92,16 @@ def test_a_larger_budget_never_gives_a_worse_layout(sizes, budget, more, device)
     plan = planned(sizes, budget, device)
     if isinstance(plan, MemoryPlan):
         assert rank(plan_memory(sizes, budget + more, device)) <= rank(plan)
+
+
+@given(any_sizes, budgets, budgets, devices)
+@settings(deadline=None)
+def test_a_plan_leaves_room_for_the_largest_step_of_other_work(sizes, budget, beside, device) -> None:
+    plan = planned(sizes, budget, device, beside)
+    if isinstance(plan, DoesNotFit):
+        assert plan.needed_bytes > budget
+    else:
+        assert plan.need.resident_bytes + plan.need.held_bytes + max(plan.need.peak_bytes, beside) <= budget
 
 
 @given(any_sizes, st.integers(16, 2048), st.integers(1, 4))
@@ -138,7 +148,7 @@ def test_the_refusal_names_the_model_and_the_numbers() -> None:
         plan_memory(replace(PIXART, denoiser=12000 * MILLION), 9 * GIB, name="big/model")
     text = str(refusal.value)
     assert text.startswith("big/model needs 1")
-    assert "the budget is 9.0 GiB" in text
+    assert "the budget has 9.0 GiB left" in text
     assert "\n" not in text
 
 

@@ -14,7 +14,7 @@ from tilestep.bot.model import TextToImage
 from tilestep.bot.tasks.errors import ModelError
 
 FOX = {"prompt": "a red fox", "steps": 2}
-SETTINGS = GpuSettings(device="cpu", grace_ms=10_000)
+SETTINGS = GpuSettings(device="cpu", grace_ms=10_000, upscaler_bytes=1 << 40)  # budgets have no room for upscales
 
 
 @pytest.fixture(scope="module")
