@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-from tilestep.upscaler.cli.main import COMMANDS, FAILED
+from tilestep.upscaler.cli.main import COMMANDS, FAILED, leave
 from tilestep.upscaler.cli.main import main as run_command
 
 BOT_COMMANDS = {
@@ -27,5 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
 
 
+def command() -> NoReturn:
+    """The process's own command line, to its end."""
+    leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from tilestep.bot.errors import DatabaseError, SettingsError
@@ -169,6 +170,8 @@ async def _in_words(*ours: type[DBAPIError]) -> AsyncIterator[None]:
         raise
     except DBAPIError as error:
         raise DatabaseError(f"The database cannot be used ({_reason(error.orig)}): try again later.") from error
+    except PoolTimeout as error:
+        raise DatabaseError("The database is too slow for all that is asked of it: try again later.") from error
     except (OSError, TimeoutError) as error:
         raise DatabaseError(f"The database cannot be reached ({_reason(error)}): try again later.") from error
 

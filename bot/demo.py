@@ -75,8 +75,12 @@ async def _serve(args: argparse.Namespace) -> None:
 
 
 def demo_settings(data_dir: Path) -> Settings:
-    """The operator's own, and the small picture model that is shipped where TILESTEP_MODEL names none."""
-    settings = load_settings(None, data_dir=data_dir, sync_commands="global")
+    """The operator's own, but for what leads out of the demo: it has a database of its own, and serves nothing else.
+
+    Where TILESTEP_MODEL names none, the small picture model that is shipped makes the pictures.
+    """
+    own = {"token": None, "database_url": None, "http_port": None}
+    settings = load_settings(None, data_dir=data_dir, sync_commands="global", **own)
     if settings.model is None and (WEIGHTS / "model_index.json").is_file():
         settings = settings.model_copy(update={"model": str(WEIGHTS)})
     return settings

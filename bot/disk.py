@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
@@ -14,6 +15,8 @@ from pathlib import Path
 from tilestep.bot.naming import safe_name
 from tilestep.upscaler.errors import OutputError
 from tilestep.upscaler.images.sink import unwritable
+
+log = logging.getLogger(__name__)
 
 MIB = 1 << 20
 DAY_S = 86400.0
@@ -74,7 +77,7 @@ class ResultFiles:
     def job_ids(self) -> list[str]:
         """Jobs that have a folder."""
         with suppress(FileNotFoundError):
-            return sorted(entry.name for entry in self.root.iterdir() if _JOB_ID.fullmatch(entry.name))
+            return sorted(e.name for e in self.root.iterdir() if _JOB_ID.fullmatch(e.name) and e.is_dir())
         return []
 
     def free_mib(self) -> float:
@@ -92,7 +95,7 @@ class ResultFiles:
         """Removes the oldest results until none is older than `keep_days` and all take `keep_mib` MiB at most.
 
         `needed`: jobs whose files are not touched because they are not delivered yet; they count towards the space.
-        Gives the jobs whose files are gone.
+        Gives the jobs whose files are gone; what cannot be removed is logged.
         """
         ages = sorted((_changed(self.root / job_id), job_id) for job_id in self.job_ids())
         sizes = {job_id: _bytes(self.root / job_id) for _, job_id in ages}
@@ -100,7 +103,11 @@ class ResultFiles:
         for changed, job_id in ages:
             if job_id in needed or (changed > oldest and total <= keep_mib * MIB):
                 continue
-            self.delete(job_id)
+            try:
+                self.delete(job_id)
+            except OutputError as error:
+                log.warning("%s", error)
+                continue
             total -= sizes[job_id]
             gone.append(job_id)
         return gone
@@ -130,9 +137,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[os.stat_result]:
-    with suppress(FileNotFoundError):
+    """What cannot be looked at counts as nothing."""
+    with suppress(OSError):
         for entry in os.scandir(folder):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 yield entry.stat(follow_symlinks=False)
 
 
@@ -141,4 +149,7 @@ def _bytes(folder: Path) -> int:
 
 
 def _changed(folder: Path) -> float:
-    return max((stat.st_mtime for stat in _files(folder)), default=0.0)
+    """When something in it was written last; an empty folder may be that of a job that is just beginning."""
+    with suppress(OSError):
+        return max((stat.st_mtime for stat in _files(folder)), default=folder.stat().st_mtime)
+    return 0.0

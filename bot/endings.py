@@ -57,12 +57,15 @@ class Endings:
         await asyncio.wait({ending}, timeout=HALT_S)
         return cancelled
 
-    async def delete_result(self, job_id: str, actor: Actor) -> None:
-        """Deletes the posted result and the files, for the same people. Raises NoSuchJob and Undeliverable."""
+    async def delete_result(self, job_id: str, actor: Actor, keep_message: bool = False) -> None:
+        """Deletes the posted result and the files, for the same people. Raises NoSuchJob and Undeliverable.
+
+        `keep_message`: the caller deletes the message itself.
+        """
         job = await self._allowed(job_id, actor)
         if not job.is_over:
             await self.cancel(job_id, actor)
-        elif not await self._delete_posted(job):
+        elif not keep_message and not await self._delete_posted(job):
             raise Undeliverable(UNDELETABLE)
         await self._outbox.put_away(job_id)
         await self._jobs.update(job_id, result=())
@@ -113,7 +116,7 @@ class Endings:
         await self._halt(job.id)
         with suppress(NoSuchJob):
             now = await self._jobs.get(job.id)
-            if now.state in BEFORE_RENDERED:
+            if now.state in OPEN_STATES and job.id not in self._runner.lives:  # it may have been rendered just then
                 return await self._outbox.close(now, "cancelled", f"Your job was cancelled: {refused}")
         return None
 

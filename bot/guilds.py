@@ -131,13 +131,23 @@ class GuildStore:
         async with self._database.write() as connection:
             await drop_past_days_of(connection, self._tables, member_id, self._clock())
 
+    async def guild_ids(self) -> set[int]:
+        """Guilds of which anything is kept here."""
+        columns = [table.c.guild_id for table in (*self._of_guilds, self._tables.usage)]
+        async with self._database.read() as connection:
+            found = await connection.execute(sa.union(*(sa.select(column) for column in columns)))
+            return {guild_id for guild_id in found.scalars() if guild_id}
+
     async def forget_guild(self, guild_id: int) -> None:
         """Removes everything: limits, audit, blocked members and GPU time."""
-        tables = self._tables
         async with self._database.write() as connection:
-            for table in (tables.guild_limits, tables.audit, tables.blocked_members):
+            for table in self._of_guilds:
                 await connection.execute(sa.delete(table).where(table.c.guild_id == guild_id))
-            await drop_guild(connection, tables, guild_id)
+            await drop_guild(connection, self._tables, guild_id)
+
+    @property
+    def _of_guilds(self) -> tuple[sa.Table, ...]:
+        return self._tables.guild_limits, self._tables.audit, self._tables.blocked_members
 
     async def _limits(self, connection: AsyncConnection, guild_id: int) -> GuildLimits:
         table = self._tables.guild_limits

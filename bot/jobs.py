@@ -177,6 +177,12 @@ class JobStore:
             counted = {row[0]: row[1] for row in await connection.execute(chosen)}
         return {state: counted.get(state, 0) for state in STATES}
 
+    async def guild_ids(self) -> set[int]:
+        """Guilds that have jobs."""
+        column = self._jobs.c.guild_id
+        async with self._database.read() as connection:
+            return set((await connection.execute(sa.select(column).distinct().where(column.is_not(None)))).scalars())
+
     async def forget_member(self, member_id: int) -> list[str]:
         """Removes the member's jobs, and what others' upscales of their pictures hold of them.
 

@@ -22,7 +22,7 @@ def safe_name(name: str) -> str:
     plain = unicodedata.normalize("NFKD", name[:4096]).replace("\\", "/").rstrip("/ .").rpartition("/")[2]
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", plain.encode("ascii", "ignore").decode())
     plain = re.sub(r"\.{2,}", ".", plain)
-    while plain.upper().startswith(_PREFIX):
+    while (plain := plain.lstrip("._-")).upper().startswith(_PREFIX):
         plain = plain[len(_PREFIX) :]
     stem, dot, suffix = plain.strip("._-").rpartition(".")
     if not dot or len(suffix) > 8:

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from tilestep.bot.disk import ResultFiles
+from tilestep.bot.errors import DatabaseError
 from tilestep.bot.intake import Intake
 from tilestep.bot.jobs import JobStore
 from tilestep.bot.live import Live
-from tilestep.bot.runner import Runner
+from tilestep.bot.runner import DATABASE_RETRY_S, Runner
 
 log = logging.getLogger(__name__)
 
@@ -47,3 +49,11 @@ class Recovery:
             self._runner.launch(live)
         if resumed:
             log.info("going on with %d jobs of an earlier run", len(resumed))
+
+    async def resume_at_last(self) -> None:
+        """As `resume`, again and again until the database can be used."""
+        while True:
+            await asyncio.sleep(DATABASE_RETRY_S)
+            with suppress(DatabaseError):
+                await self.resume()
+                return

@@ -63,7 +63,7 @@ class Runtime:
         self._client = client
         self._stack = AsyncExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._started = False
+        self._starting, self._started = asyncio.Lock(), False
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -88,9 +88,10 @@ class Runtime:
 
     async def start(self) -> None:
         """Goes on with the jobs of the last run, once the client can post; again and again without harm."""
-        if not self._started:
-            self._started = True
-            await self.service.start()
+        async with self._starting:
+            if not self._started:
+                await self.service.start()
+                self._started = True
 
     def change_model(self, name: str) -> None:
         """Loads another text-to-image model in the background, for this run; `model.state` tells how far it is."""

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from tilestep.bot.crew import Crew
 from tilestep.bot.disk import ResultFiles
 from tilestep.bot.endings import Endings
+from tilestep.bot.errors import DatabaseError
 from tilestep.bot.gatekeeper import Gatekeeper
 from tilestep.bot.gpu import GpuScheduler
 from tilestep.bot.guild_limits import Ask, Size
@@ -76,8 +77,12 @@ class Service:
         if self._started:
             return
         self._started = True
-        await self._recovery.resume()
         self._chores.spawn(self._upkeep.run(), "tilestep upkeep")
+        try:
+            await self._recovery.resume()
+        except DatabaseError as error:
+            log.warning("the jobs of earlier runs wait for the database: %s", error)
+            self._chores.spawn(self._recovery.resume_at_last(), "tilestep recovery")
 
     async def stop(self, grace_s: float = 0.0) -> None:
         """Takes nothing new and gives what is under way so many seconds; what is not done goes on at the next start."""
@@ -134,9 +139,12 @@ class Service:
         """
         return await self._endings.cancel(job_id, actor)
 
-    async def delete_result(self, job_id: str, actor: Actor) -> None:
-        """Deletes the posted result and the files, for the same people. Raises NoSuchJob and Undeliverable."""
-        await self._endings.delete_result(job_id, actor)
+    async def delete_result(self, job_id: str, actor: Actor, keep_message: bool = False) -> None:
+        """Deletes the posted result and the files, for the same people. Raises NoSuchJob and Undeliverable.
+
+        `keep_message`: the caller deletes the message itself.
+        """
+        await self._endings.delete_result(job_id, actor, keep_message)
 
     async def wait(self, job_id: str) -> Job:
         """The job once it is over and nothing of it is left to do. Raises NoSuchJob."""
@@ -185,6 +193,10 @@ class Service:
     async def member_blocked(self, guild_id: int, member_id: int) -> list[Job]:
         """Cancels, with words, what a member who is blocked now has waiting or under way there; gives it."""
         return await self._endings.member_blocked(guild_id, member_id)
+
+    async def guild_ids(self) -> set[int]:
+        """Guilds of which anything is kept."""
+        return await self._jobs.guild_ids() | await self._guilds.guild_ids()
 
     async def guild_removed(self, guild_id: int) -> None:
         """The bot is no longer in the guild: ends its jobs and erases everything of it."""

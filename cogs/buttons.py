@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import discord
 
-from tilestep.bot.endings import NOT_YOURS
-from tilestep.bot.errors import NoSuchJob
+from tilestep.bot.endings import NOT_YOURS, UNDELETABLE
+from tilestep.bot.errors import NoSuchJob, Undeliverable
 from tilestep.bot.requests import UpscaleOptions
 from tilestep.cogs import pages, start, words
 from tilestep.cogs.context import Interaction, actor_of, answer, runtime_of, think
@@ -72,9 +72,9 @@ class CancelButton(Control, template=template("cancel")):
         await interaction.response.defer()
         job = await runtime_of(interaction).service.cancel(self.job_id(), actor_of(interaction))
         said = words.CANCELLED if job.state == "cancelled" else words.OVER_ALREADY
-        if is_ephemeral(interaction):
+        if is_ephemeral(interaction) and job.state == "cancelled":
             await interaction.edit_original_response(content=said, view=None, attachments=[])
-        else:
+        else:  # the message may be the result by now
             await answer(interaction, said)
 
 
@@ -85,12 +85,14 @@ class DeleteButton(Control, template=template("delete")):
         await interaction.response.defer()
         runtime, actor, message = runtime_of(interaction), actor_of(interaction), interaction.message
         if message and not await runtime.jobs.knows(self.job_id()):
-            if actor.id != owner_of(message) and not actor.moderates(interaction.guild_id):
+            owned = actor.id == owner_of(message) or isinstance(interaction.channel, discord.DMChannel)
+            if not owned and not actor.moderates(interaction.guild_id):
                 raise NoSuchJob(NOT_YOURS)
-            await message.delete()
+            if not is_ephemeral(interaction):
+                await _delete(message)
         else:
             job = await job_here(interaction, self.job_id())
-            await runtime.service.delete_result(job.id, actor)
+            await runtime.service.delete_result(job.id, actor, keep_message=is_ephemeral(interaction))
         if is_ephemeral(interaction):
             await interaction.delete_original_response()
         else:
@@ -104,6 +106,16 @@ class RecipeButton(Control, template=template("recipe")):
         await think(interaction)
         job = await job_here(interaction, self.job_id())
         await answer(interaction, pages.recipe(job.recipe) if job.recipe else words.NO_RECIPE)
+
+
+async def _delete(message: discord.Message) -> None:
+    """Raises Undeliverable."""
+    try:
+        await message.delete()
+    except discord.NotFound:
+        return
+    except discord.HTTPException as error:
+        raise Undeliverable(UNDELETABLE) from error
 
 
 async def _picture(interaction: Interaction, match: re.Match[str]) -> Picture:

@@ -14,6 +14,8 @@ from tilestep.cogs import words
 from tilestep.cogs.context import Interaction, runtime_of
 from tilestep.upscaler.errors import OptionError
 
+MOST_SHOWN = 300
+
 
 def admin_guild_id(interaction: Interaction) -> int:
     """The server, if this member manages it at this moment. Raises Refused.
@@ -33,7 +35,7 @@ async def change(interaction: Interaction, changes: Mapping[str, Any]) -> str:
     runtime = runtime_of(interaction)
     limits = await runtime.guilds.set_limits(guild_id, changes, by=interaction.user.id)
     return await _told(
-        interaction, guild_id, [f"{label(name)}: {shown(limits, name, runtime.settings)}." for name in changes]
+        interaction, guild_id, [f"{label(name)}: {_brief(limits, name, runtime.settings)}." for name in changes]
     )
 
 
@@ -72,8 +74,12 @@ def shown(limits: GuildLimits, name: str, settings: Settings | None = None) -> s
     return f"{text} (the bot's operator allows {field.show(getattr(capped, name))})"
 
 
+def _brief(limits: GuildLimits, name: str, settings: Settings) -> str:
+    return words.clip(shown(limits, name, settings), MOST_SHOWN)
+
+
 async def _told(interaction: Interaction, guild_id: int, lines: list[str]) -> str:
     cancelled = await runtime_of(interaction).service.limits_changed(guild_id)
     if cancelled:
         lines.append(words.cancelled_by_limits(len(cancelled)))
-    return " ".join(lines)
+    return words.clip(" ".join(lines))

@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 
 Interaction = discord.Interaction[Any]
 
-TOKEN_LIFE_S, ON_THE_WAY_S = 15 * 60.0, 5.0
+TOKEN_LIFE_S, ON_THE_WAY_S, MODAL_LIFE_S = 15 * 60.0, 5.0, 6 * 3600.0
+MODAL, _THIS_RUN = "tilestep:modal:", secrets.token_hex(4)
 SILENT = discord.AllowedMentions.none()
 GONE = (10008, 10015, 10062, 40060)
 """Discord's codes for an interaction or a message that can no longer be answered."""
@@ -129,10 +130,21 @@ async def answer(
 
 
 async def ask(interaction: Interaction, modal: discord.ui.Modal) -> None:
-    """Opens a modal; it is forgotten when the interaction's life ends, or with the last of our extensions."""
-    modal.timeout = TOKEN_LIFE_S
+    """Opens a modal; it is forgotten after hours, when the bot ends, or with the last of our extensions.
+
+    Filling it in is an interaction of its own, so it may take longer than the life of this one.
+    """
+    modal.timeout, modal.custom_id = MODAL_LIFE_S, f"{MODAL}{_THIS_RUN}:{secrets.token_hex(8)}"
     modals.setdefault(interaction.client, WeakSet()).add(modal)
     await interaction.response.send_modal(modal)
+
+
+def is_of_earlier_run(interaction: Interaction) -> bool:
+    """Whether it is a form of ours that was opened before the bot was started again: nothing else answers that."""
+    data: Any = interaction.data or {}
+    custom_id = str(data.get("custom_id", ""))
+    is_form = interaction.type is discord.InteractionType.modal_submit and custom_id.startswith(MODAL)
+    return is_form and not custom_id.startswith(f"{MODAL}{_THIS_RUN}:")
 
 
 async def think(interaction: Interaction) -> None:

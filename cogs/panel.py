@@ -80,7 +80,8 @@ class ValueModal(discord.ui.Modal):
         super().__init__(title=words.clip(changes.label(name), 45))
         self._name = name
         value = getattr(limits, name)
-        typed, long = FIELDS[name].show(value), isinstance(value, tuple)
+        long = isinstance(value, tuple)
+        typed = "\n".join(value) if value and long else FIELDS[name].show(value)
         self.value: discord.ui.TextInput[Any] = discord.ui.TextInput(
             style=discord.TextStyle.paragraph if long else discord.TextStyle.short,
             default=typed,

@@ -6,6 +6,8 @@ tree is never synced from here: that is the host's business.
 
 from __future__ import annotations
 
+import logging
+
 import discord
 from discord import app_commands
 from discord.ext import commands
@@ -14,13 +16,15 @@ from tilestep.bot.errors import SettingsError
 from tilestep.bot.runtime import Runtime, bot_runtime, release_runtime
 from tilestep.cogs.again import AgainButton, VaryButton
 from tilestep.cogs.buttons import CancelButton, DeleteButton, RecipeButton, UpscaleButton
-from tilestep.cogs.context import Interaction, answer, explain, modals, runtimes
+from tilestep.cogs.context import Interaction, answer, answering, explain, is_of_earlier_run, modals, runtimes
 from tilestep.cogs.controls import StrayControl
 from tilestep.cogs.forget import ForgetButton
 from tilestep.cogs.panel import PanelControl
 from tilestep.cogs.pick import PickSelect
 from tilestep.cogs.views import Views
 from tilestep.cogs.waiting import QueueControl
+from tilestep.cogs.words import FORM_TOO_OLD
+from tilestep.upscaler.errors import TilestepError
 
 CONTROLS = (
     UpscaleButton,
@@ -35,6 +39,10 @@ CONTROLS = (
     ForgetButton,
     StrayControl,
 )
+
+log = logging.getLogger(__name__)
+
+UNKNOWN_GUILD, MISSING_ACCESS = 10004, 50001
 
 
 class TilestepCog(commands.Cog):
@@ -53,6 +61,8 @@ class TilestepCog(commands.Cog):
     async def cog_load(self) -> None:
         if not any(isinstance(cog, TilestepCog) for cog in self.bot.cogs.values()):
             _move_in(self.bot, self.runtime)
+            if self.bot.is_ready():
+                await self._forget_left_guilds()
         for menu in self.menus:
             self.bot.tree.add_command(menu)
 
@@ -66,9 +76,47 @@ class TilestepCog(commands.Cog):
 
     @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:
-        """Whichever of our cogs comes first has the server's jobs cancelled and its data erased."""
-        if next(cog for cog in self.bot.cogs.values() if isinstance(cog, TilestepCog)) is self:
+        """The server's jobs are cancelled and its data is erased."""
+        if self._speaks_for_all:
             await self.runtime.service.guild_removed(guild.id)
+
+    @commands.Cog.listener()
+    async def on_ready(self) -> None:
+        """Discord does not tell which servers have removed the bot while it was not there."""
+        if self._speaks_for_all:
+            await self._forget_left_guilds()
+
+    @commands.Cog.listener()
+    async def on_interaction(self, interaction: Interaction) -> None:
+        """Forms that were opened before a restart are answered too."""
+        if self._speaks_for_all and is_of_earlier_run(interaction):
+            async with answering(interaction):
+                await answer(interaction, FORM_TOO_OLD)
+
+    @property
+    def _speaks_for_all(self) -> bool:
+        """Whether it comes first of our cogs."""
+        return next(cog for cog in self.bot.cogs.values() if isinstance(cog, TilestepCog)) is self
+
+    async def _forget_left_guilds(self) -> None:
+        """What cannot be done now is done when the bot is ready again."""
+        try:
+            for guild_id in await self.runtime.service.guild_ids() - {guild.id for guild in self.bot.guilds}:
+                if await self._is_gone(guild_id):
+                    log.info("the bot is no longer in server %d: what was kept of it is erased", guild_id)
+                    await self.runtime.service.guild_removed(guild_id)
+        except TilestepError as error:
+            log.warning("servers that the bot has left are not forgotten yet: %s", error)
+
+    async def _is_gone(self, guild_id: int) -> bool:
+        """Only where Discord itself says so: another shard may have it, or it may be unavailable for a while."""
+        try:
+            await self.bot.fetch_guild(guild_id)
+        except (discord.NotFound, discord.Forbidden) as error:
+            return error.code in (UNKNOWN_GUILD, MISSING_ACCESS)
+        except discord.HTTPException:
+            return False
+        return False
 
     async def cog_app_command_error(self, interaction: Interaction, error: app_commands.AppCommandError) -> None:
         """For what fails before our code runs, as a choice that is none; our code answers by itself."""

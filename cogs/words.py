@@ -22,6 +22,7 @@ SHORT = 60
 SWITCHED_OFF = "Tilestep is switched off in this bot at present: try again later."
 IMAGINE_OFF = "Making new pictures is switched off in this bot at present."
 GUILD_ONLY = "This works in a server only."
+FORM_TOO_OLD = "This form is from before the bot was started again: open it anew."
 STRAY = "This control belongs to another version of the bot: use the command again."
 STALE_CHOICE = "This choice is too old: open the message's menu again, then Apps > Upscale."
 NOT_THIS_MESSAGE = "This button does not belong to this message: use the one under the picture."

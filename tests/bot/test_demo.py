@@ -93,3 +93,16 @@ async def test_what_is_done_on_an_older_state_of_the_page_counts_and_a_reply_ope
         assert not done["rejected"], done["diagnostics"]
         (job,) = await demo.runtime.jobs.history(demo.ada.id, demo.channel.guild.id, 50)
         assert job.kind == "upscale"
+
+
+def test_the_demo_leaves_the_operators_database_and_token_alone(tmp_path, monkeypatch):
+    from tilestep.bot.demo import demo_settings
+
+    monkeypatch.setenv("TILESTEP_DATABASE_URL", "postgresql+asyncpg://bot:secret@db/production")
+    monkeypatch.setenv("TILESTEP_TOKEN", "a.b.c")
+    monkeypatch.setenv("TILESTEP_HTTP_PORT", "9000")
+    monkeypatch.setenv("TILESTEP_MAX_SCALE", "4")
+    settings = demo_settings(tmp_path)
+    assert settings.sqlalchemy_url.startswith("sqlite")
+    assert str(tmp_path) in settings.sqlalchemy_url
+    assert (settings.token, settings.http_port, settings.max_scale) == (None, None, 4)

@@ -1,7 +1,11 @@
 """/tilestep: the panel of limits, plain options, blocks, the audit, the operator's commands, a member's data."""
 
+import asyncio
+
 import pytest
 from discord_world import buttons, picture_bytes
+
+from tilestep.cogs import context
 
 
 async def limits(world):
@@ -63,6 +67,41 @@ async def test_the_panel_works_after_a_restart_and_not_for_who_lost_the_right(wo
     refused = await world.admin.select(panel, ["2x"], custom_id="tilestep:limits:set:max_scale")
     assert "Manage Server" in world.words(refused)
     assert (await limits(world)).max_scale == 4
+
+
+async def test_a_long_list_of_words_is_kept_and_told_in_short(world):
+    listed = [f"{number:02}{'x' * 48}" for number in range(60)]
+    for _ in range(2):
+        panel = (await world.admin.slash(world.channel, "tilestep limits")).response
+        await world.admin.select(panel, ["blocked_words"], custom_id="tilestep:limits:menu")
+        modal = await world.admin.click(panel, label="Change")
+        (field,) = [c["component"] for c in modal.modal["components"]]
+        assert len(field.get("value") or "") <= 4000
+        await world.admin.submit_modal(modal, {field["custom_id"]: ",".join(listed)})
+        assert (await limits(world)).blocked_words == tuple(listed)
+        assert "Blocked words: 00xx" in panel.content
+
+
+async def test_a_form_from_before_a_restart_says_so(world, monkeypatch):
+    panel = (await world.admin.slash(world.channel, "tilestep limits")).response
+    await world.admin.select(panel, ["max_output_megapixels"], custom_id="tilestep:limits:menu")
+    modal = await world.admin.click(panel, label="Change")
+    await world.restart()
+    monkeypatch.setattr(context, "_THIS_RUN", "another")
+    (field,) = [c["component"]["custom_id"] for c in modal.modal["components"]]
+    answered = await world.admin.submit_modal(modal, {field: "9"})
+    assert "before the bot was started again" in world.words(answered)
+
+
+async def test_servers_that_removed_the_bot_while_it_was_away_are_forgotten(world):
+    await world.limit(max_scale=2)
+    await world.runtime.guilds.set_limits(77, {"max_scale": 2}, by=1)
+    await world.runtime.guilds.block(78, 5, by=1)
+    assert await world.runtime.service.guild_ids() >= {world.guild.id, 77, 78}
+    await world.restart()
+    while await world.runtime.service.guild_ids() & {77, 78}:
+        await asyncio.sleep(0.01)
+    assert (await limits(world)).max_scale == 2
 
 
 async def test_plain_options_show_set_and_reset_one_limit(world):

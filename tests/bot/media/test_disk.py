@@ -98,3 +98,17 @@ def test_a_stranger_in_the_folder_is_left_alone(files: ResultFiles) -> None:
     (files.root / "README").write_bytes(b"x")
     files.prune(0, 0)
     assert [entry.name for entry in files.root.iterdir()] == ["README"]
+
+
+def test_what_cannot_be_removed_keeps_nothing_else_from_going(files: ResultFiles, tmp_path: Path) -> None:
+    aged(files, {"job1": 30, "job2": 30})
+    (files.root / "job0").symlink_to(tmp_path)
+    (files.root / "job3").write_bytes(b"a file where a folder is due")
+    with pytest.raises(OutputError, match="job0"):
+        files.delete("job0")
+    assert files.prune(0, 0) == ["job1", "job2"]
+
+
+def test_an_empty_folder_is_as_old_as_itself(files: ResultFiles) -> None:
+    files.folder("job0")
+    assert files.prune(7, 100) == []

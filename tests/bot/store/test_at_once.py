@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from sqlalchemy.pool import QueuePool
 
 from tilestep.bot.database import Database
-from tilestep.bot.errors import Refused
+from tilestep.bot.errors import DatabaseError, Refused
 from tilestep.bot.guilds import GuildStore
 from tilestep.bot.jobs import OPEN_STATES, Job, JobBounds, JobStore, new_job_id
 from tilestep.bot.requests import UpscaleOptions
@@ -174,3 +176,17 @@ async def test_what_was_called_accepted_is_there_after_a_kill(tmp_path: Path) ->
 @pytest.mark.parametrize("told", range(0, 60, 3))
 async def test_what_was_called_accepted_is_there_after_a_kill_at_any_time(tmp_path: Path, told: int) -> None:
     await accepted_jobs_are_there(tmp_path, told)
+
+
+async def test_more_at_once_than_there_are_connections_is_said_in_words(database: Database) -> None:
+    pool = database._engine.sync_engine.pool
+    assert isinstance(pool, QueuePool)
+    pool._timeout = 0.1
+    async with AsyncExitStack() as stack:
+        for _ in range(pool.size() + pool._max_overflow):
+            await stack.enter_async_context(database.read())
+        with pytest.raises(DatabaseError, match="too slow"):
+            async with database.read():
+                pass
+    async with database.read():
+        pass
