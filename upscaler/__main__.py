@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
+from tilestep.upscaler.cli.main import leave
 from tilestep.upscaler.cli.main import main as run_command
 
 
@@ -13,5 +14,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command(arguments)
 
 
+def command() -> NoReturn:
+    """The process's own command line, to its end."""
+    leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -28,7 +28,6 @@ from tilestep.upscaler.tiling.plan import TileGeometry, TilePlan
 
 __all__ = ["EngineLimits", "EngineStatistics", "Handle", "StepReport", "TileEngine", "TileOutcome", "TileRequest"]
 
-
 Result = TypeVar("Result")
 
 
@@ -49,6 +48,7 @@ class TileEngine:
         self._open: list[OpenRequest] = []
         self._slots: list[Slot] = []
         self._last_step: Counter[str] = Counter()
+        self._held_back: set[str] = set()
         self._tally = Tally()
 
     def geometry(self, quality: Quality) -> TileGeometry:
@@ -72,8 +72,8 @@ class TileEngine:
     def step(self) -> StepReport | None:
         """One step over one batch; None when nothing can run now: no requests, or all wait for rows or for room.
 
-        If memory runs out the batch is halved and run again; a tile that does not fit alone fails its request. Any
-        other error of the network passes through and changes nothing.
+        If memory runs out the batch is halved and run again. A tile that does not fit alone waits for one between its
+        steps to end; without any such, it fails its request. Any other error passes through and changes nothing.
         """
         self._flush()
         while batch := self._next_batch():
@@ -97,7 +97,7 @@ class TileEngine:
         """Of the kind that has waited longest, so that none has two steps in a row while another could run."""
         kinds = dict.fromkeys([*(regressor_kind(opened.request.quality) for opened in self._open), DENOISE])
         for kind in sorted(kinds, key=lambda kind: self._last_step[kind]):
-            if slots := self._gather(kind):
+            if kind not in self._held_back and (slots := self._gather(kind)):
                 return Batch(kind, slots)
         return None
 
@@ -175,6 +175,8 @@ class TileEngine:
         self._last_step[batch.kind] = next(self._steps)
         ended = {slot: r.pixels for slot, r in zip(batch.slots, results, strict=True) if r.pixels is not None}
         self._slots = [slot for slot in self._slots if slot not in ended]
+        if ended:
+            self._held_back.clear()
         for slot, pixels in ended.items():
             self._finish(slot, pixels)
 
@@ -208,6 +210,8 @@ class TileEngine:
         self._tally.out_of_memory_retries += 1
         if len(batch.slots) > 1:
             self._budget.out_of_memory(len(batch.slots))
+        elif batch.kind != DENOISE and any(slot.sampling for slot in self._slots):
+            self._held_back.add(batch.kind)
         else:
             self._fail(batch.slots[0].owner, failure)
 
@@ -228,12 +232,14 @@ class TileEngine:
             return None
 
     def _fail(self, opened: OpenRequest, error: BaseException) -> None:
-        opened.handle.error = error
-        self._close(opened)
+        if not opened.handle.done:
+            opened.handle.error = error
+            self._close(opened)
 
     def _close(self, opened: OpenRequest) -> None:
         self._open.remove(opened)
         self._slots = [slot for slot in self._slots if slot.owner is not opened]
+        self._held_back.clear()
         opened.forget()
         opened.handle.done = True
         if opened.request.on_end:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from tilestep.upscaler.corruption.estimate import Sample, estimate_deblur, estimate_dejpeg
 from tilestep.upscaler.engine import EngineLimits, TileEngine, TileOutcome
 from tilestep.upscaler.errors import OptionError, OutputError, TilestepError
@@ -100,7 +102,7 @@ def upscale_file(
                 deblur,
                 _recorder(step_map),
             )
-            _run(engine, handle, on_progress)
+            _run(engine, handle, on_progress, source, model.device)
             sink.complete()
             if step_map and options.map_path:
                 step_map.save(options.map_path)
@@ -175,7 +177,13 @@ def _recorder(step_map: StepMap | None) -> Callable[[TileOutcome], None] | None:
     return lambda tile: step_map.add_tile(tile.columns, tile.rows, tile.steps)
 
 
-def _run(engine: TileEngine, handle: AnyHandle, on_progress: Callable[[Progress], None] | None) -> None:
+def _run(
+    engine: TileEngine,
+    handle: AnyHandle,
+    on_progress: Callable[[Progress], None] | None,
+    source: Path,
+    device: torch.device,
+) -> None:
     while not handle.done:
         report = engine.step()
         if report is None and not handle.done:
@@ -185,5 +193,11 @@ def _run(engine: TileEngine, handle: AnyHandle, on_progress: Callable[[Progress]
     if handle.error is None:
         return
     if is_out_of_memory(handle.error):
-        raise TilestepError("Not even one tile fits into memory: close other programs or use --device cpu.")
+        raise TilestepError(_too_little_memory(source, device)) from handle.error
     raise handle.error
+
+
+def _too_little_memory(source: Path, device: torch.device) -> str:
+    if device.type == "cpu":
+        return f"{source}: the memory does not suffice: close other programs."
+    return f"{source}: not even one tile fits into the memory of {device}: close other programs or use --device cpu."

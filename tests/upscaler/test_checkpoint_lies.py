@@ -123,3 +123,9 @@ def test_the_command_says_it_in_one_line(folder: Path, tampered: Tampered, capsy
     (line,) = lines(capsys)
     assert line.startswith("tilestep upscale: lying.safetensors has a damaged description (scale is 4")
     assert names(folder) == ["a.png", "lying.safetensors"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA card here")
+def test_weights_that_cannot_be_put_on_a_device_say_so_in_one_line() -> None:
+    with pytest.raises(CheckpointError, match=r"cannot be put on cuda \(.+\): close other .* device cpu"):
+        load_model(device="cuda")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import struct
@@ -169,8 +170,8 @@ class TestProcess:
         assert "--dejpeg auto|0..1" in run.stdout
         assert run.stderr == "False\n"
 
-    @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGHUP"])
-    def test_an_interruption_shows_no_traceback_and_leaves_no_half_file(
+    @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGHUP", "SIGTERM"])
+    def test_an_interruption_and_another_shows_no_traceback_and_leaves_no_half_file(
         self, folder: Path, checkpoint: Path, signal_name: str
     ) -> None:
         fcntl, pty, termios = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios"))
@@ -190,8 +191,14 @@ class TestProcess:
         while b"tiles" not in shown:
             shown += os.read(terminal, 4096)
         process.send_signal(number)
+        shown = b""
+        while not shown.endswith(b"stopped\r\n"):
+            shown += os.read(terminal, 4096)
+        process.send_signal(number)
         output, _ = process.communicate(timeout=60)
-        shown = os.read(terminal, 4096)
+        os.set_blocking(terminal, False)
+        with contextlib.suppress(OSError):  # nothing more, or nobody left to say it
+            shown += os.read(terminal, 4096)
         os.close(terminal)
         assert process.returncode == 130
         assert output == b""

@@ -22,12 +22,15 @@ STEPS = Quality("steps", max_steps=3)
 
 
 class CrampedRegressor(Regressor):
-    """Runs out of memory on more than `fits` tiles."""
+    """Runs out of memory on more than `fits` tiles, less those that are `held` already."""
 
     fits = 10**9
 
+    def held(self) -> int:
+        return 0
+
     def forward(self, lr: torch.Tensor, corruption: torch.Tensor) -> Regression:
-        if len(lr) > self.fits:
+        if len(lr) > self.fits - self.held():
             raise torch.OutOfMemoryError("CUDA out of memory")
         return super().forward(lr, corruption)
 
@@ -269,6 +272,49 @@ def test_a_step_that_runs_out_of_memory_is_halved_and_loses_nothing(fits) -> Non
     assert engine.statistics().out_of_memory_retries > 0
     assert np.abs(image - result_of(model(), batch=8, together=8)[0]).max() < 1e-4
     assert engine.statistics().batch_size <= min(fits)
+
+
+def test_a_tile_that_does_not_fit_beside_those_that_wait_begins_once_they_have_left() -> None:
+    loaded = model(regressor_fits=3)
+    engine, sink = engine_of(loaded, together=8), ArraySink(80, 80, 3)
+    loaded.network.regressor.held = lambda: sum(slot.sampling is not None for slot in engine._slots)
+    sampled, plain = submit(engine, sink=sink), submit(engine, PLAIN)
+    finish(engine)
+    assert (sampled.error, plain.error) == (None, None)
+    assert engine.statistics().out_of_memory_retries > 0
+    assert np.abs(sink.picture - result_of(model(), together=8)[0]).max() < 1e-4
+
+
+def test_what_held_a_tile_back_may_be_cancelled() -> None:
+    loaded = model(regressor_fits=1)
+    engine = engine_of(loaded, together=8)
+    loaded.network.regressor.held = lambda: sum(slot.sampling is not None for slot in engine._slots)
+    sampled = submit(engine, Quality("many steps", max_steps=8))
+    while not any(slot.sampling for slot in engine._slots):
+        engine.step()
+    plain = submit(engine, Quality("plain too"))
+    engine.step()
+    engine.cancel(sampled)
+    finish(engine)
+    assert plain.error is None
+    assert plain.progress.tiles_done == plain.tiles_total
+
+
+@pytest.mark.parametrize("where", ["sink", "on_tile"])
+def test_a_request_that_cancels_itself_and_then_fails_is_over_once(where) -> None:
+    engine, ended = engine_of(), []
+
+    def give_up(_: object) -> None:
+        engine.cancel(handle)
+        raise OSError("gone")
+
+    sink = ArraySink(80, 80, 3)
+    if where == "sink":
+        sink.write = give_up
+    handle = submit(engine, FAST, sink=sink, on_end=ended.append, on_tile=give_up if where == "on_tile" else None)
+    finish(engine)
+    assert handle.cancelled
+    assert ended == [handle]
 
 
 def test_a_tile_that_does_not_fit_alone_fails_its_request_and_no_other() -> None:

@@ -230,6 +230,20 @@ def test_a_picture_of_the_wrong_size_is_a_failure_in_words(sample):
     assert "cannot be read as an 8-bit picture" in no_picture.problem
 
 
+def test_a_method_that_crashes_is_named_and_leaves_the_others(sample):
+    class Crash:
+        name = "crash"
+
+        def __call__(self, input_path, output_path):
+            raise RuntimeError("CUDA error: device lost\nand more")
+
+    methods = [Crash(), *baselines()]
+    crashed, *others = evaluate_sample(sample, CONDITIONS[:1], methods, with_plugged_in([]))
+    assert crashed.failed
+    assert crashed.problem == "CUDA error: device lost"
+    assert [result.values["PSNR"] > 0 for result in others] == [True] * len(baselines())
+
+
 def test_the_hardest_area_is_where_bicubic_fails_most(tmp_path):
     picture = np.full((300, 200, 3), 128, np.uint8)
     picture[190:230, 20:60] = texture(40, 40)

@@ -294,6 +294,17 @@ class TestRefusals:
         path = saved(tmp_path, "x.tif", Image.fromarray(np.zeros((4, 4), np.float32)))
         assert "floating-point" in self.refusal(path)
 
+    def test_a_tiff_of_a_width_of_samples_that_is_not_read(self, tmp_path: Path) -> None:
+        path = saved(tmp_path, "x.tif", Image.fromarray(np.zeros((4, 4), np.uint8)))
+        bits = struct.pack("<HHIHH", 258, 3, 1, 8, 0)
+        assert bits in path.read_bytes()
+        path.write_bytes(path.read_bytes().replace(bits, struct.pack("<HHIHH", 258, 3, 1, 12, 0)))
+        assert "12-bit" in self.refusal(path)
+
+    def test_a_tiff_of_ycbcr_that_would_come_out_in_wrong_colours(self, tmp_path: Path) -> None:
+        colours = Image.fromarray(np.zeros((4, 4, 3), np.uint8)).convert("YCbCr")
+        assert "YCbCr" in self.refusal(saved(tmp_path, "x.tif", colours))
+
     @pytest.mark.parametrize(
         ("name", "options"),
         [

@@ -195,6 +195,16 @@ class TestMetadata:
         path = written(tmp_path / "x", noise(4, 4), target, Metadata(xmp=xmp))
         assert probe(path).metadata.xmp == xmp
 
+    @pytest.mark.parametrize("form", [b' tiff:Orientation="6"/>', b"><tiff:Orientation>6</tiff:Orientation></rdf>"])
+    @pytest.mark.parametrize("target", SUFFIX)
+    def test_xmp_says_that_what_was_turned_is_upright(self, tmp_path: Path, target: str, form: bytes) -> None:
+        xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf" + form + b"</x:xmpmeta>"
+        for name, orientation, said in (("turned.tif", 6, b"1"), ("upright.tif", 1, b"6")):
+            Image.fromarray(noise(8, 4)).save(tmp_path / name, tiffinfo={0x112: orientation, 700: xmp})
+            result = tmp_path / f"{name}{SUFFIX[target]}"
+            enlarge(tmp_path / name, result)
+            assert probe(result).metadata.xmp == xmp.replace(b"6", said)
+
     def test_a_long_profile_is_cut_into_pieces_for_jpeg(self, tmp_path: Path) -> None:
         profile = SRGB[:128] + bytes(range(256)) * 600
         assert probe(written(tmp_path / "x", noise(4, 4), "jpeg", Metadata(icc=profile))).metadata.icc == profile

@@ -64,6 +64,14 @@ def main(arguments: Sequence[str] | None = None, commands: Mapping[str, tuple[st
             signal.signal(number, handler)
 
 
+def leave(code: int) -> NoReturn:
+    """Ends the process with this exit code; what is interrupted already is not interrupted again on the way out."""
+    if code == INTERRUPTED:
+        for number in (signal.SIGINT, *_ending_signals()):
+            signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
+
+
 def _parser(arguments: Sequence[str], commands: Mapping[str, tuple[str, str]]) -> tuple[Parser, ModuleType | None]:
     """The parser of the chosen command and its module; without a command, a parser of the commands' names."""
     if arguments and arguments[0] in commands:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tilestep.upscaler.errors import InputError, TilestepError
+from tilestep.upscaler.errors import InputError
 from tilestep.upscaler.evaluation.measures import Measure
 from tilestep.upscaler.evaluation.methods import Method, MethodError
 from tilestep.upscaler.evaluation.protocol import BORDER_PX, Condition, Sample, fit_output, read_picture
@@ -73,7 +73,7 @@ def warm_up(methods: Sequence[Method], sample: Sample) -> None:
         for index, method in enumerate(methods):
             try:
                 method(path, Path(folder) / f"output-{index}.png")
-            except TilestepError:
+            except Exception:
                 continue
 
 
@@ -90,8 +90,9 @@ def _evaluate(
         steps = method(input_path, output_path)
         seconds = time.perf_counter() - started
         output, note = _answer(output_path, sample.original)
-    except TilestepError as error:
-        return Result(sample.name, condition.name, method.name, problem=str(error))
+    except Exception as error:  # what is measured may fail in any way, and the others go on
+        problem = str(error) or type(error).__name__
+        return Result(sample.name, condition.name, method.name, problem=problem.partition("\n")[0])
     values, problem = _measure(measures, output, sample.original)
     megapixels = output.shape[0] * output.shape[1] / 1e6
     return Result(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,17 +17,21 @@ _SEGMENT_BYTES = 65533
 _MOST_WORDS = 5
 _COLOUR_SPACE = slice(16, 20)
 _TOO_LONG = "{} was left out: it is longer than the {} that JPEG has for it."
+_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)[2-8]""")
 _TELLING = (b"gAMA", b"cHRM", b"cICP")
 
 
 def for_result(
-    metadata: Metadata, target: FileFormat, size: tuple[int, int], grey: bool, converted: bool
+    metadata: Metadata, target: FileFormat, size: tuple[int, int], grey: bool, converted: bool, turned: bool = False
 ) -> tuple[Metadata, list[str]]:
     """What goes into the result, of (width, height) pixels, and a sentence for each thing that does not.
 
     `grey`: the result has one channel of colour. `converted`: the pixels are sRGB now, whatever they were.
+    `turned`: they are upright now, whatever they were.
     """
     name, notes = NAMES[target], list[str]()
+    if turned and metadata.xmp:
+        metadata = replace(metadata, xmp=_XMP_ORIENTATION.sub(rb"\g<1>1", metadata.xmp))
     if metadata.exif:
         metadata = replace(metadata, exif=exif.for_result(metadata.exif, *size))
         if metadata.exif is None:

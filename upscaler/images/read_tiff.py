@@ -16,6 +16,8 @@ _XMP, _ICC, _SAMPLE_PLACES = 700, 34675, (273, 279, 324, 325, 288, 289)
 _REDUCED, _MASK = 1, 4
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _UNSIGNED = (1, 4)
+_READ_BITS = (1, 2, 4, 8, 16)
+_COMPRESSION, _JPEG, _SUBSAMPLING, _YCBCR = 259, (6, 7), 530, 6
 _COLOURS: dict[int, tuple[Colour, int]] = {
     0: ("grey", 1),
     1: ("grey", 1),
@@ -69,8 +71,13 @@ def _samples(page: Directory) -> tuple[Colour, bool]:
         raise InputError(
             f"TIFF files of colour type {photometric}, such as Lab or camera raw, are not read: save as RGB TIFF."
         )
-    if page.number(_SAMPLE_FORMAT, 1) not in _UNSIGNED or page.number(_BITS, 1) > 16:
-        raise InputError("TIFF files of signed, floating-point or 32-bit samples are not read: save as 16-bit TIFF.")
+    if page.number(_SAMPLE_FORMAT, 1) not in _UNSIGNED or page.number(_BITS, 1) not in _READ_BITS:
+        raise InputError(
+            "TIFF files of signed, floating-point, 12-bit or 32-bit samples are not read: save as 16-bit TIFF."
+        )
+    is_jpeg = page.number(_COMPRESSION, 1) in _JPEG
+    if photometric == _YCBCR and not is_jpeg and page.number(_SUBSAMPLING, 2) == 1:
+        raise InputError("TIFF files of YCbCr samples without subsampling are not read: save as RGB TIFF.")
     colour, samples = _COLOURS[photometric]
     extra = page.number(_EXTRA, _UNASSOCIATED) in (_ASSOCIATED, _UNASSOCIATED)
     return colour, page.number(_SAMPLES, samples) > samples and extra

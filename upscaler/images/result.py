@@ -12,6 +12,7 @@ from tilestep.upscaler.errors import OutputError
 from tilestep.upscaler.images import metadata
 from tilestep.upscaler.images.decode import Pixels
 from tilestep.upscaler.images.encoder import Layout
+from tilestep.upscaler.images.exif import UPRIGHT
 from tilestep.upscaler.images.info import NAMES, FileFormat
 from tilestep.upscaler.images.source import PictureSource
 
@@ -73,7 +74,8 @@ def plan_result(source: PictureSource, path: Path, scale: int, file_format: File
     check_size(path, target, width, height)
     grey = source.is_grey and target != "webp"
     alpha, bits = source.has_alpha and target != "jpeg", source.bits if target in ("png", "tiff") else 8
-    kept, left_out = metadata.for_result(source.info.metadata, target, (width, height), grey, source.converted)
+    turned = source.info.orientation != UPRIGHT
+    kept, left_out = metadata.for_result(source.info.metadata, target, (width, height), grey, source.converted, turned)
     notes = ["CMYK was converted to sRGB."] if source.converted else []
     if source.has_alpha and not alpha:
         notes.append("Transparency was laid on white: JPEG has none; PNG keeps it.")

@@ -17,6 +17,7 @@ from tilestep.upscaler.model.descriptor import ModelDescriptor
 from tilestep.upscaler.model.network import TileNetwork
 
 SHIPPED_NAME = "tilestep-2x.safetensors"
+_ADVICE = "close other programs that use it, or choose the device cpu."
 _DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 
@@ -41,7 +42,8 @@ def load_model(
 ) -> LoadedModel:
     """Loads a checkpoint (the shipped one by default) for use.
 
-    `dtype` defaults to float16 on CUDA and float32 elsewhere. Raises CheckpointError.
+    `dtype` defaults to float16 on CUDA and float32 elsewhere. Raises CheckpointError, also for a device that is full or
+    not there.
     """
     device = torch.device(device)
     path = Path(path) if path else shipped_checkpoint()
@@ -52,7 +54,11 @@ def load_model(
     except (RuntimeError, ValueError) as error:
         raise CheckpointError(f"{path.name} does not fit its own description: train or download it again.") from error
     network.eval().requires_grad_(False)
-    network = network.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    try:
+        network = network.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"The weights cannot be put on {device} ({reason}): {_ADVICE}") from error
     return LoadedModel(network, ResidualDiffusion(descriptor.process), descriptor, device, dtype)
 
 
