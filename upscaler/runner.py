@@ -19,7 +19,8 @@ from tilestep.upscaler.diffusion.noise import noise_fields
 from tilestep.upscaler.diffusion.uncertainty import core, tile_uncertainty
 from tilestep.upscaler.model.checkpoint import LoadedModel
 from tilestep.upscaler.model.inference import regress_core
-from tilestep.upscaler.model.network import IMAGE_CHANNELS, SCALE, Regression, upsample_bicubic
+from tilestep.upscaler.model.network import Regression
+from tilestep.upscaler.model.projection import IMAGE_CHANNELS, SCALE, upsample_bicubic
 from tilestep.upscaler.slots import Sampling, Slot
 from tilestep.upscaler.tiling.fixed import FixedPixels, encode
 
@@ -192,10 +193,10 @@ class TileRunner:
         with self._precision():
             x0 = self._model.network.denoiser(z, t, condition).float()
         diffusion = self._model.diffusion
-        moved = core(diffusion.to_picture(x0, g) - diffusion.to_picture(before, g), self._halo)
+        moved = core(diffusion.to_picture(x0, g, w) - diffusion.to_picture(before, g, w), self._halo)
         changes: list[float] = (moved.abs().mean((1, 2, 3)) * 255).tolist()
         ending = [i for i, (slot, change) in enumerate(zip(slots, changes, strict=True)) if slot.ends_with(change)]
-        finished = core(diffusion.to_picture(x0[ending], g[ending]), self._halo)
+        finished = core(diffusion.to_picture(x0[ending], g[ending], w[ending]), self._halo)
         pixels = dict(zip(ending, self._download(finished), strict=True))
         z_next = diffusion.step(z, x0, w, t, t_next)
         return [Denoised(pixels.get(i), z_next[i], x0[i]) for i in range(len(slots))]

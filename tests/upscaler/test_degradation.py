@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tilestep.upscaler.corruption.scale import dejpeg_from_quality
-from tilestep.upscaler.training.degradation import Picture, blur, corrupt, halve, jpeg
+from tilestep.upscaler.training.degradation import Picture, as_graphic, blur, corrupt, halve, jpeg
 
 DRAWS = 2000
 
@@ -25,9 +25,9 @@ def drawn(crop: Picture) -> list[tuple[Picture, tuple[float, float]]]:
 def test_shares_of_clean_jpeg_and_blurred_crops(drawn: list[tuple[Picture, tuple[float, float]]]) -> None:
     strengths = np.array([strength for _, strength in drawn])
     has_jpeg, has_blur = (strengths > 0).T
-    assert np.mean(~has_jpeg & ~has_blur) == pytest.approx(0.40, abs=0.05)
-    assert np.mean(has_jpeg) == pytest.approx(0.50, abs=0.05)
-    assert np.mean(has_blur[has_jpeg]) == pytest.approx(0.20, abs=0.06)
+    assert np.mean(~has_jpeg & ~has_blur) == pytest.approx(0.34, abs=0.05)
+    assert np.mean(has_jpeg) == pytest.approx(0.60, abs=0.05)
+    assert np.mean(has_blur[has_jpeg]) == pytest.approx(0.15, abs=0.06)
 
 
 def test_most_jpegs_are_of_usual_quality_and_the_worst_occur(drawn: list[tuple[Picture, tuple[float, float]]]) -> None:
@@ -55,3 +55,19 @@ def test_halving_keeps_flat_colour_and_halves_the_size() -> None:
         small = halve(flat, np.random.default_rng(seed))
         assert small.shape == (5, 7, 3)
         assert np.array_equal(small, np.broadcast_to(flat[0, 0], small.shape))
+
+
+def test_a_graphic_has_the_size_of_its_picture_and_few_flat_colours() -> None:
+    picture = np.random.default_rng(3).integers(0, 256, (50, 38, 3), dtype=np.uint8)
+    for seed in range(40):
+        graphic = as_graphic(picture, np.random.default_rng(seed))
+        assert graphic.shape == picture.shape
+        assert len(np.unique(graphic.reshape(-1, 3), axis=0)) <= 8
+        assert set(np.unique(graphic)) <= {0, 85, 170, 255}
+    different = {as_graphic(picture, np.random.default_rng(seed)).tobytes() for seed in range(40)}
+    assert len(different) > 30
+
+
+def test_halving_without_antialiasing_leaves_out_every_other_pixel(crop: Picture) -> None:
+    found = {halve(crop, np.random.default_rng(seed), hard_share=1).tobytes() for seed in range(40)}
+    assert found == {crop[row::2, column::2].tobytes() for row in (0, 1) for column in (0, 1)}

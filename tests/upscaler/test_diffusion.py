@@ -60,13 +60,13 @@ def test_the_network_is_asked_at_falling_noise_levels_from_pure_noise_on(steps: 
 def test_a_network_that_knows_the_picture_gives_the_picture(steps: int) -> None:
     ready, r0 = prepared(), randn(0).float()
     result = sample(lambda z, t, condition: r0, DIFFUSION, ready, randn(1), steps)
-    assert torch.allclose(result, DIFFUSION.to_picture(r0, ready.g), atol=1e-6)
+    assert torch.allclose(result, DIFFUSION.to_picture(r0, ready.g, ready.w), atol=1e-6)
 
 
 def test_at_every_step_the_clean_estimate_is_free_of_the_noise_that_goes_on() -> None:
     ready, r0 = prepared(), randn(0).float()
     pictures = list(estimates(lambda z, t, condition: r0, DIFFUSION, ready, randn(1), 4))
-    truth = DIFFUSION.to_picture(r0, ready.g)
+    truth = DIFFUSION.to_picture(r0, ready.g, ready.w)
     noise = [float((noisy - truth).abs().mean()) for _, noisy in pictures]
     assert all(torch.allclose(clean, truth, atol=1e-6) for clean, _ in pictures)
     assert noise[:-1] == sorted(noise[:-1], reverse=True)
@@ -76,3 +76,16 @@ def test_at_every_step_the_clean_estimate_is_free_of_the_noise_that_goes_on() ->
 def test_no_step_at_all_is_the_regressor() -> None:
     ready = prepared()
     assert sample(lambda z, t, condition: z, DIFFUSION, ready, randn(1), 0) is ready.g
+
+
+def test_nothing_is_invented_in_drawings_of_hard_pixels() -> None:
+    """There the regressor leaves the bicubic picture by more than texture makes it."""
+    enlarged = torch.full((1, 3, 40, 40), 0.5)
+    r0 = torch.ones(1, 3, 40, 40)
+    for change, share in ((0.05, 1.0), (0.10, 1.0), (0.125, 0.5), (0.2, 0.001)):
+        g = enlarged + change
+        w = DIFFUSION.noise_scale(g, enlarged)
+        expected = g + share * DIFFUSION.config.sigma_r
+        assert torch.allclose(w, torch.full_like(w, share), atol=1e-4)
+        if share in (1.0, 0.001):
+            assert torch.allclose(DIFFUSION.to_picture(r0, g, w), expected, atol=1e-3)

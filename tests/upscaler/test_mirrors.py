@@ -1,5 +1,6 @@
 """Averaged over mirror images, the regressor treats a picture and its mirror image alike."""
 
+import copy
 from collections import Counter
 from dataclasses import replace
 
@@ -13,7 +14,8 @@ from tilestep.upscaler.evaluation.resize import halve
 from tilestep.upscaler.model.checkpoint import LoadedModel
 from tilestep.upscaler.model.descriptor import Calibration, ModelDescriptor
 from tilestep.upscaler.model.inference import regress_core
-from tilestep.upscaler.model.network import NetworkConfig, TileNetwork, upsample_bicubic
+from tilestep.upscaler.model.network import NetworkConfig, Regressor, TileNetwork
+from tilestep.upscaler.model.projection import TRUST_REACH_PX, USUAL_CORRECTION, trust, upsample_bicubic
 from tilestep.upscaler.quality import FULL, PRESET_NAMES, Quality, preset, with_steps
 from tilestep.upscaler.tiling.rows import ArraySink, ArraySource
 
@@ -98,14 +100,46 @@ def test_a_cancelled_picture_leaves_nothing_between_its_passes() -> None:
     assert engine.statistics().slots_in_use == 0
 
 
-@pytest.mark.parametrize("halo", [0, 3, 6, 12])
+def exploding(correction: float) -> Regressor:
+    """A regressor whose corrections reach about so far from 0, here and there."""
+    regressor = copy.deepcopy(MODEL.network.regressor)
+    lr, corruption = torch.rand(1, 3, 40, 40), torch.zeros(1, 2)
+    for head, estimate in ((regressor.shallow_head, regressor.shallow), (regressor.deep_head, regressor)):
+        regressor.train()
+        largest = float((estimate(lr, corruption).g - upsample_bicubic(lr)).abs().max())
+        head.weight.mul_(correction / largest)
+        head.bias.mul_(correction / largest)
+    return regressor.eval()
+
+
+@pytest.mark.parametrize("halo", [0, 3, 5, 6, 12])
 @pytest.mark.parametrize("depth", ["shallow", "deep"])
-def test_leaving_out_what_the_core_does_not_see_changes_no_value(depth, halo) -> None:
+@pytest.mark.parametrize("correction", [0.5, 1.5])
+def test_leaving_out_what_the_core_does_not_see_changes_no_value(depth, halo, correction) -> None:
     lr, corruption = torch.rand(2, 3, 40, 34), torch.tensor([[0.3, 0.0], [0.0, 0.0]])
-    regressor = MODEL.network.regressor
+    regressor = exploding(correction)
     whole = (regressor.shallow(lr, corruption) if depth == "shallow" else regressor(lr, corruption)).g
     expected = whole[..., 2 * halo : whole.shape[-2] - 2 * halo, 2 * halo : whole.shape[-1] - 2 * halo]
     assert torch.allclose(regress_core(regressor, lr, corruption, depth, halo), expected, atol=1e-5)
+
+
+def test_a_correction_is_taken_back_where_it_is_as_large_as_the_range_of_pictures() -> None:
+    correction = torch.zeros(1, 3, 40, 40)
+    correction[0, 1, 10, 12] = USUAL_CORRECTION
+    assert (trust(correction) == 1).all()
+    correction[0, 2, 30, 20] = -2 * USUAL_CORRECTION
+    reach = 2 * TRUST_REACH_PX
+    expected = torch.ones(1, 1, 40, 40)
+    expected[..., 30 - reach : 31 + reach, 20 - reach : 21 + reach] = 0
+    assert torch.equal(trust(correction), expected)
+
+
+def test_a_network_that_explodes_gives_the_bicubic_picture_but_not_while_it_learns() -> None:
+    regressor, lr, corruption = exploding(1000), torch.rand(1, 3, 32, 32), torch.tensor([[0.3, 0.0]])
+    wild = regressor.train()(lr, corruption).g
+    calm = regressor.eval()(lr, corruption).g
+    assert float((wild - upsample_bicubic(lr)).abs().max()) > 10
+    assert float((calm - upsample_bicubic(lr)).abs().max()) < 2 * USUAL_CORRECTION
 
 
 def test_a_trusted_picture_is_nearly_what_the_result_gives_when_it_is_halved_again() -> None:

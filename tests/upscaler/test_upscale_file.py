@@ -15,7 +15,7 @@ from tilestep.upscaler.errors import InputError, OptionError, OutputError, Tiles
 from tilestep.upscaler.handle import Progress
 from tilestep.upscaler.images.probe import ReadLimits
 from tilestep.upscaler.model.checkpoint import LoadedModel, load_model
-from tilestep.upscaler.model.network import upsample_bicubic
+from tilestep.upscaler.model.projection import upsample_bicubic
 from tilestep.upscaler.upscale import UpscaleOptions, UpscaleResult, upscale_file
 
 QUICK = UpscaleOptions(quality="faithful", dejpeg=0.0, deblur=0.0)

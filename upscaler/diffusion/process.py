@@ -5,11 +5,15 @@
 | `r0` | e_0 | clean residual (x0 - g) / sigma_r, (N, 3, H, W) |
 | `z` | x_t - g | noisy residual in the same units |
 | `eta` | eta_t | how far the residual has been shifted to nothing, in (0, 1] |
-| `w` | w(u) | noise scale per pixel, (N, 1, H, W): less noise where the regressor is already sure |
+| `w` | w(u) | noise scale per pixel, (N, 1, H, W): less where the regressor is sure, next to none in drawings |
 
     z_t = (1 - eta_t) r0 + kappa sqrt(eta_t) w eps,      sqrt(eta_t) = eta_min_sqrt^(1 - t),  t in [0, 1]
 
 At t = 1, eta is exactly 1: sampling starts from pure noise, which is what training showed there.
+
+Where g departs from the bicubic picture by more than texture makes it, all over the place, the picture is drawn of hard
+pixels: text without antialiasing, dithering, pixel art. There g has all there is, and what is invented is noise. So w
+falls below `w_floor` there, and with it the share of r0 that is used.
 """
 
 from __future__ import annotations
@@ -19,6 +23,9 @@ from dataclasses import asdict, dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+LEAST_OF_DRAWINGS, FADING = 0.14, 0.03
+LEAST_SHARE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -49,21 +56,23 @@ class ResidualDiffusion:
         return floor ** (1 - t)
 
     def noise_scale(self, g: Tensor, enlarged: Tensor) -> Tensor:
-        """w(u) in [w_floor, 1] from u = |g - enlarged|, both (N, 3, H, W) in [0, 1] -> (N, 1, H, W).
+        """w(u) in [w_floor, 1] from u = |g - enlarged|, both (N, 3, H, W) in [0, 1] -> (N, 1, H, W); less in drawings.
 
         `enlarged` is the bicubic picture: where the regressor did not change it there is nothing to invent.
         """
-        u = (g - enlarged).abs().mean(1, keepdim=True)
-        u = F.avg_pool2d(F.pad(u, (4, 4, 4, 4), mode="replicate"), 9, stride=1)
-        return (u / self.config.u_full).clamp(max=1.0) * (1 - self.config.w_floor) + self.config.w_floor
+        change = g - enlarged
+        u = _mean_around(change.abs().mean(1, keepdim=True), 4)
+        w = (u / self.config.u_full).clamp(max=1.0) * (1 - self.config.w_floor) + self.config.w_floor
+        strength = _mean_around(change.square().mean(1, keepdim=True), 8).sqrt()
+        return w * ((LEAST_OF_DRAWINGS - strength) / FADING).clamp(LEAST_SHARE, 1.0)
 
     def to_residual(self, picture: Tensor, g: Tensor) -> Tensor:
         """r0 of a picture, both (N, 3, H, W) in [0, 1]."""
         return (picture - g) / self.config.sigma_r
 
-    def to_picture(self, r0: Tensor, g: Tensor) -> Tensor:
+    def to_picture(self, r0: Tensor, g: Tensor, w: Tensor) -> Tensor:
         """The picture of an r0; not clamped."""
-        return g + r0 * self.config.sigma_r
+        return g + r0 * (w / self.config.w_floor).clamp(max=1.0) * self.config.sigma_r
 
     def diffuse(self, r0: Tensor, eps: Tensor, w: Tensor, t: Tensor) -> Tensor:
         """z_t for time t (N,): the forward process."""
@@ -83,6 +92,11 @@ class ResidualDiffusion:
         scale = self.config.kappa * w
         eps = (z - (1 - now**2) * x0) / (scale * now)
         return (1 - after**2) * x0 + scale * after * eps
+
+
+def _mean_around(x: Tensor, reach_px: int) -> Tensor:
+    """Over a square that reaches so far; at the border the last pixel is repeated."""
+    return F.avg_pool2d(F.pad(x, (reach_px,) * 4, mode="replicate"), 2 * reach_px + 1, stride=1)
 
 
 def timesteps(steps: int) -> list[float]:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from tilestep.upscaler.diffusion.process import ResidualDiffusion, timesteps
-from tilestep.upscaler.model.network import TileNetwork, upsample_bicubic
+from tilestep.upscaler.model.network import TileNetwork
+from tilestep.upscaler.model.projection import upsample_bicubic
 
 Denoise = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -42,7 +43,7 @@ def estimates(
         t = torch.full((len(z),), now, device=z.device)
         x0 = denoise(z, t, prepared.condition).float()
         z = x0 if after == 0 else diffusion.step(z, x0, prepared.w, t, torch.full_like(t, after))
-        yield diffusion.to_picture(x0, prepared.g), diffusion.to_picture(z, prepared.g)
+        yield diffusion.to_picture(x0, prepared.g, prepared.w), diffusion.to_picture(z, prepared.g, prepared.w)
 
 
 def sample(denoise: Denoise, diffusion: ResidualDiffusion, prepared: Prepared, eps: Tensor, steps: int) -> Tensor:

@@ -9,7 +9,8 @@ from typing import Any
 
 from tilestep.upscaler.diffusion.process import ProcessConfig
 from tilestep.upscaler.errors import CheckpointError
-from tilestep.upscaler.model.network import SCALE, NetworkConfig
+from tilestep.upscaler.model.network import NetworkConfig
+from tilestep.upscaler.model.projection import SCALE
 from tilestep.upscaler.tiling.plan import TileGeometry
 
 FORMAT = "tilestep-tile-model"

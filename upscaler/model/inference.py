@@ -12,26 +12,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tilestep.upscaler.diffusion.uncertainty import core
-from tilestep.upscaler.model.network import (
-    PROJECTION_REACH_PX,
-    REGRESSOR_UNIT,
-    SCALE,
-    Regressor,
-    ResidualBlock,
-    upsample_bicubic,
-    with_planes,
-)
+from tilestep.upscaler.model.network import REGRESSOR_UNIT, Regressor, ResidualBlock, with_planes
+from tilestep.upscaler.model.projection import PROJECTION_REACH_PX, SCALE, TRUST_REACH_PX, trust, upsample_bicubic
 
 
 def regress_core(regressor: Regressor, lr: Tensor, corruption: Tensor, depth: str, halo_px: int) -> Tensor:
     """`g` of the core, (N, 3, 2(H - 2 halo), 2(W - 2 halo)), of tiles (N, 3, H, W); `depth` is "shallow" or "deep"."""
     ring = min(halo_px, PROJECTION_REACH_PX)
-    first = _before_projection(regressor, lr, corruption, depth, halo_px - ring)
-    g: Tensor = regressor.back_projection(first, core(lr, halo_px - ring), corruption)
+    wider = min(halo_px, PROJECTION_REACH_PX + TRUST_REACH_PX)
+    correction = _correction(regressor, lr, corruption, depth, halo_px - wider)
+    correction = core(correction * trust(correction), SCALE * (wider - ring))
+    nearer = core(lr, halo_px - ring)
+    first = core(upsample_bicubic(lr), SCALE * (halo_px - ring)) + correction
+    g: Tensor = regressor.back_projection(first, nearer, corruption)
     return core(g, SCALE * ring)
 
 
-def _before_projection(regressor: Regressor, lr: Tensor, corruption: Tensor, depth: str, halo_px: int) -> Tensor:
+def _correction(regressor: Regressor, lr: Tensor, corruption: Tensor, depth: str, halo_px: int) -> Tensor:
     blocks = cast(list[ResidualBlock], [*regressor.shallow_blocks, *(regressor.deep_blocks if depth == "deep" else ())])
     head = regressor.deep_head if depth == "deep" else regressor.shallow_head
     convolutions = 2 + 2 * len(blocks)
@@ -41,8 +38,7 @@ def _before_projection(regressor: Regressor, lr: Tensor, corruption: Tensor, dep
     x = _conv(regressor.stem, x, next(paddings))
     for block in blocks:
         x = _block(block, x, next(paddings), next(paddings))
-    correction = F.pixel_shuffle(_conv(head, x, next(paddings)), SCALE) * REGRESSOR_UNIT
-    return core(upsample_bicubic(lr), SCALE * halo_px) + correction
+    return F.pixel_shuffle(_conv(head, x, next(paddings)), SCALE) * REGRESSOR_UNIT
 
 
 def _block(block: ResidualBlock, x: Tensor, first_padding: int, second_padding: int) -> Tensor:

@@ -12,9 +12,6 @@ Everything runs at the low resolution: high-resolution tensors enter by pixel-un
 Plain 3x3 convolutions without normalisation, so that no statistic of a whole tile can show as a seam. Without it the
 scales must be right from the start: features of about 1, where SiLU bends. So pictures enter stretched around grey, and
 heads speak in units of `REGRESSOR_UNIT`; with features of 0.01 the network is all but linear and learns nothing.
-
-Where the tile is to be trusted (no corruption), `g` halved again is all but the tile: one step of iterative
-back-projection (Irani and Peleg, "Improving Resolution by Image Registration", 1991) adds what is missing.
 """
 
 from __future__ import annotations
@@ -27,12 +24,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SCALE = 2
-IMAGE_CHANNELS = 3
+from tilestep.upscaler.model.projection import IMAGE_CHANNELS, SCALE, BackProjection, trust, upsample_bicubic
+
 CORRUPTIONS = 2
 INPUT_STRETCH = 4.0
 REGRESSOR_UNIT = 0.1
-PROJECTION_REACH_PX = 4
 MIRRORED_AXES = ((), (3,), (2,), (2, 3))
 
 
@@ -61,36 +57,6 @@ class Regression:
     features: Tensor
 
 
-def upsample_bicubic(lr: Tensor) -> Tensor:
-    """Bicubic enlargement (a = -0.75) by two, (N, C, H, W) -> (N, C, 2H, 2W): what the regressor corrects."""
-    return F.interpolate(lr, scale_factor=SCALE, mode="bicubic", align_corners=False)
-
-
-class BackProjection(nn.Module):
-    """g + enlarged(lr - halved(g)) for uncorrupted tiles; halving as MATLAB's antialiased bicubic (a = -0.5) does.
-
-    Reaches `PROJECTION_REACH_PX` low-resolution pixels; at the border the last pixel is repeated.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        x = (torch.arange(8) - 3.5).abs() / 2
-        near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-        taps = torch.where(x <= 1, near, far)
-        self.register_buffer("taps", (taps / taps.sum()).repeat(IMAGE_CHANNELS, 1, 1, 1), persistent=False)
-
-    def halve(self, g: Tensor) -> Tensor:
-        """(N, 3, 2H, 2W) -> (N, 3, H, W)."""
-        taps = cast(Tensor, self.taps)
-        padded = F.pad(g, (3, 3, 3, 3), mode="replicate")
-        narrow = F.conv2d(padded, taps, stride=(1, SCALE), groups=IMAGE_CHANNELS)
-        return F.conv2d(narrow, taps.mT, stride=(SCALE, 1), groups=IMAGE_CHANNELS)
-
-    def forward(self, g: Tensor, lr: Tensor, corruption: Tensor) -> Tensor:
-        trusted = (corruption == 0).all(1).to(g.dtype)[:, None, None, None]
-        return g + upsample_bicubic(lr - self.halve(g)) * trusted
-
-
 class ResidualBlock(nn.Module):
     """x + conv(silu(conv(x))); `gain` says how much a new block adds, 0 nothing."""
 
@@ -107,7 +73,8 @@ class ResidualBlock(nn.Module):
 class Regressor(nn.Module):
     """g(lr, corruption): the estimate with the least expected squared error; no invention.
 
-    `shallow` uses the first blocks and a head of its own (quality `fast`); `forward` uses all blocks.
+    `shallow` uses the first blocks and a head of its own (quality `fast`); `forward` uses all blocks. While it is being
+    trained (`Module.training`) its corrections stand, however large, so that it learns what becomes of them.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -153,6 +120,9 @@ class Regressor(nn.Module):
 
     def _enlarge(self, lr: Tensor, corruption: Tensor, features: Tensor, head: nn.Module) -> Regression:
         correction = F.pixel_shuffle(head(features), SCALE) * REGRESSOR_UNIT
+        if not self.training:
+            trusted = trust(correction)
+            correction, features = correction * trusted, features * -F.max_pool2d(-trusted, SCALE)
         g = self.back_projection(upsample_bicubic(lr) + correction, lr, corruption)
         return Regression(g, features)
 

@@ -1,7 +1,10 @@
 """From a clean crop to what the network is shown: halved, perhaps blurred, perhaps saved as JPEG.
 
+A few crops are first redrawn in flat garish colours, and halved without antialiasing: terminals, subtitles and pixel
+art look like that, and a network that has never seen it answers with noise.
+
 The corruption follows DL-Art-School's `corruption_entropy` (one value in [0, 1] per kind, mostly mild), with three
-differences: 0 is uncorrupted, blur comes before JPEG, as it does in pictures that people post, and half of the JPEGs
+differences: 0 is uncorrupted, blur comes before JPEG, as it does in pictures that people post, and two of three JPEGs
 are of the qualities that programs save by default (95 to 60).
 """
 
@@ -18,17 +21,40 @@ from tilestep.upscaler.corruption.scale import dejpeg_from_quality, quality_from
 from tilestep.upscaler.evaluation import resize
 
 Picture = NDArray[np.uint8]
-CLEAN_SHARE = 0.40
-JPEG_SHARE = 0.50
-USUAL_JPEG_SHARE = 0.5
+CLEAN_SHARE = 0.34
+JPEG_SHARE = 0.60
+USUAL_JPEG_SHARE = 0.65
 USUAL_JPEG_STRENGTH = 0.45
-BLUR_SHARE = 0.20
+BLUR_SHARE = 0.15
 OTHER_KERNEL_SHARE = 0.05
+HARD_SHARE = 0.5
+COLOUR_LEVELS = (0, 85, 170, 255)
+CELLS_PX = (1, 1, 2, 3, 4)
 OTHER_KERNELS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.LANCZOS)
 
 
-def halve(picture: Picture, rng: np.random.Generator) -> Picture:
-    """Halves (2H, 2W, 3): MATLAB's antialiased bicubic mostly, now and then another kernel."""
+def as_graphic(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Redraws (H, W, 3) in square cells of 1 to 4 pixels and in few colours: two of any, or each channel on or off."""
+    cell_px = int(rng.choice(CELLS_PX))
+    cells = picture[::cell_px, ::cell_px].repeat(cell_px, 0).repeat(cell_px, 1)[: picture.shape[0], : picture.shape[1]]
+    share = rng.uniform(0.15, 0.85)
+    if rng.random() < 0.5:
+        colours = rng.choice(COLOUR_LEVELS, (2, 3)).astype(np.uint8)
+        brightness = cells.sum(2, dtype=np.int64)
+        redrawn: Picture = colours[(brightness > np.quantile(brightness, share)).astype(np.intp)]
+        return redrawn
+    on = cells > np.quantile(cells, share, axis=(0, 1))
+    return (on[:, :, rng.permutation(3)] * 255).astype(np.uint8)
+
+
+def halve(picture: Picture, rng: np.random.Generator, hard_share: float = 0.0) -> Picture:
+    """Halves (2H, 2W, 3): MATLAB's antialiased bicubic mostly, now and then another kernel.
+
+    `hard_share`: how often every other pixel is simply left out.
+    """
+    if rng.random() < hard_share:
+        row, column = rng.integers(2, size=2)
+        return np.ascontiguousarray(picture[row::2, column::2])
     if rng.random() < OTHER_KERNEL_SHARE:
         height, width = picture.shape[:2]
         kernel = OTHER_KERNELS[rng.integers(len(OTHER_KERNELS))]

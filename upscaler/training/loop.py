@@ -85,6 +85,7 @@ class Trainer:
         if state.progress.stage != stage or state.progress.step == 0:
             with self._changing():
                 state.enter(stage)
+        state.network.regressor.train(stage != "denoiser")
         print(f"stage {stage}: {self.dtype} on {self.device}", flush=True)
         with closing(self._batches()) as batches:
             self._train_on(batches, stage)
@@ -172,10 +173,7 @@ class Trainer:
         plot_curves(self.log.path, self.settings.out / "curves.png")
         self.save()
         words = ", ".join(f"{name} {value:.4g}" for name, value in found.figures.items())
-        print(
-            f"{progress.stage} step {progress.step}, {progress.seconds / 60:.1f} min: {words}",
-            flush=True,
-        )
+        print(f"{progress.stage} step {progress.step}, {progress.seconds / 60:.1f} min: {words}", flush=True)
 
     def _log(self, kind: str, figures: dict[str, float]) -> None:
         progress = self.state.progress

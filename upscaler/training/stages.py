@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from tilestep.upscaler.diffusion.process import ResidualDiffusion
-from tilestep.upscaler.model.network import TileNetwork, upsample_bicubic
+from tilestep.upscaler.model.network import TileNetwork
+from tilestep.upscaler.model.projection import upsample_bicubic
 
 PictureLoss = Callable[[Tensor, Tensor], Tensor]
-EARLY_HEAD_WEIGHT = 0.15
+EARLY_HEAD_WEIGHT = 0.1
 LUMA_WEIGHT = 0.75
 LUMA = (0.299, 0.587, 0.114)
 LEAST_ERROR = 2e-6
@@ -113,7 +114,7 @@ def denoiser_loss(
     predicted = network.denoiser(diffusion.diffuse(known, eps, w, t), t, condition).float()
     losses = {"x0": (predicted - r0).square().mean()}
     if extra is not None:
-        picture = diffusion.to_picture(predicted, g)
+        picture = diffusion.to_picture(predicted, g, w)
         losses["extra"] = extra.weight * extra.function(picture * 2 - 1, batch.high * 2 - 1).mean()
     return losses
 

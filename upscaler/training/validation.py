@@ -10,7 +10,8 @@ from torch import Tensor
 
 from tilestep.upscaler.diffusion.process import ResidualDiffusion
 from tilestep.upscaler.diffusion.sampling import prepare, sample
-from tilestep.upscaler.model.network import TileNetwork, upsample_bicubic
+from tilestep.upscaler.model.network import TileNetwork
+from tilestep.upscaler.model.projection import upsample_bicubic
 from tilestep.upscaler.training.stages import Batch, ExtraLoss
 
 CHUNK = 8
