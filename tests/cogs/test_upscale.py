@@ -175,6 +175,16 @@ async def test_a_private_result_is_seen_by_the_member_alone(world):
     assert not world.channel.history(viewer=world.ben)
 
 
+async def test_a_private_result_can_be_deleted_where_the_bot_may_not_see_the_channel(world):
+    answered = await world.upscale(private=True)
+    await world.done()
+    await world.take_from_bot("view_channel")
+    await world.alice.click(answered.response, label="Delete")
+    (job,) = await world.jobs()
+    assert job.result == ()
+    assert not world.channel.history(viewer=world.alice)
+
+
 async def test_the_hosts_own_message_gets_the_button(world):
     import io
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 from small_bot import MEMBER, SmallBot, png, wish
 
+from tilestep.bot import recovery
+from tilestep.bot.errors import DatabaseError
 from tilestep.bot.job import Job, new_job_id
 from tilestep.bot.jobs import ResultFile
 from tilestep.bot.requests import UpscaleOptions
@@ -134,3 +136,20 @@ async def test_suspects_run_one_after_another(stopped):
         assert (await stopped.jobs.get(jobs[1].id)).attempts == 2
     for job in jobs:
         assert (await stopped.service.wait(job.id)).state == "delivered"
+
+
+async def test_a_database_that_is_away_at_the_start_only_delays_the_jobs_of_earlier_runs(stopped, monkeypatch):
+    monkeypatch.setattr(recovery, "DATABASE_RETRY_S", 0.01)
+    job = row(state="accepted")
+    await stopped.jobs.add(job, png())
+    faults, really = [DatabaseError("The database cannot be used: try again later.")] * 3, stopped.jobs.open_jobs
+
+    async def away(**where):
+        if faults:
+            raise faults.pop()
+        return await really(**where)
+
+    monkeypatch.setattr(stopped.jobs, "open_jobs", away)
+    await stopped.service.start()
+    over = await stopped.service.wait(job.id)
+    assert over.state == "delivered"
