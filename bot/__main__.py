@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
-from tilestep.upscaler.cli.main import COMMANDS, FAILED, leave
+from tilestep.upscaler.cli.main import COMMANDS, FAILED
 from tilestep.upscaler.cli.main import main as run_command
 
 BOT_COMMANDS = {
@@ -17,9 +16,9 @@ BOT_COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command line (the process's own by default) and returns its exit code."""
+    """Runs a command line and returns its exit code; the process's own, to its end, by default."""
     try:
-        return run_command(arguments, {**BOT_COMMANDS, **COMMANDS})
+        return run_command(arguments, {**BOT_COMMANDS, **COMMANDS}, ends_process=arguments is None)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("tilestep"):
             raise
@@ -28,10 +27,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-def command() -> NoReturn:
-    """The process's own command line, to its end."""
-    leave(main())
-
-
 if __name__ == "__main__":
-    command()
+    sys.exit(main())

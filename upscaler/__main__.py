@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
-from tilestep.upscaler.cli.main import leave
 from tilestep.upscaler.cli.main import main as run_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command line (the process's own by default) and returns its exit code."""
-    return run_command(arguments)
-
-
-def command() -> NoReturn:
-    """The process's own command line, to its end."""
-    leave(main())
+    """Runs a command line and returns its exit code; the process's own, to its end, by default."""
+    return run_command(arguments, ends_process=arguments is None)
 
 
 if __name__ == "__main__":
-    command()
+    sys.exit(main())

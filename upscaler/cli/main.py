@@ -32,8 +32,15 @@ class Parser(argparse.ArgumentParser):
         self.exit(FAILED, f"{self.prog}: {brief(message)}. See {self.prog} --help.\n")
 
 
-def main(arguments: Sequence[str] | None = None, commands: Mapping[str, tuple[str, str]] = COMMANDS) -> int:
-    """Runs one of `commands` (name: module and summary): 0 all done, 2 something was not, 130 interrupted."""
+def main(
+    arguments: Sequence[str] | None = None,
+    commands: Mapping[str, tuple[str, str]] = COMMANDS,
+    ends_process: bool = False,
+) -> int:
+    """Runs one of `commands` (name: module and summary): 0 all done, 2 something was not, 130 interrupted.
+
+    `ends_process`: nothing comes after it, so that what is interrupted is not interrupted again on the way out.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -51,6 +58,8 @@ def main(arguments: Sequence[str] | None = None, commands: Mapping[str, tuple[st
     except TilestepError as error:
         return _fail(f"tilestep {arguments[0]}: {error}", FAILED)
     except KeyboardInterrupt:
+        if ends_process:
+            _ignore_ending_signals()
         return _fail(f"tilestep {arguments[0]}: stopped", INTERRUPTED)
     except BrokenPipeError:
         _forget_output()
@@ -60,16 +69,14 @@ def main(arguments: Sequence[str] | None = None, commands: Mapping[str, tuple[st
         where = error.filename or "standard output"
         return _fail(f"tilestep {arguments[0]}: {where}: {error.strerror or error}", FAILED)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not ends_process:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
-def leave(code: int) -> NoReturn:
-    """Ends the process with this exit code; what is interrupted already is not interrupted again on the way out."""
-    if code == INTERRUPTED:
-        for number in (signal.SIGINT, *_ending_signals()):
-            signal.signal(number, signal.SIG_IGN)
-    sys.exit(code)
+def _ignore_ending_signals() -> None:
+    for number in (signal.SIGINT, *_ending_signals()):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _parser(arguments: Sequence[str], commands: Mapping[str, tuple[str, str]]) -> tuple[Parser, ModuleType | None]:
