@@ -61,17 +61,18 @@ async def test_weights_that_cannot_be_taken_off_fail_who_asked_and_stay():
 
 async def test_a_job_that_finds_room_elsewhere_meanwhile_leaves_the_eviction_to_end():
     clock = ManualClock()
-    evicted, over = [], threading.Event()
+    evicted, decoded, over = [], threading.Event(), threading.Event()
 
     def host_work(gate):
         with gate.step("decode"):
             clock.advance(10)
+        decoded.set()
         assert over.wait(60)
 
     async with virtual(clock, budget_bytes=100, grace_ms=1) as gpu:
         gpu.keep_weights("old", MemoryNeed(60), evict=lambda: evicted.append("old"))
         beside = gpu.submit(Task(host_work, need=MemoryNeed(30)), ONE)
-        await beside.begun()
+        await asyncio.to_thread(decoded.wait)
         long = Held(clock)
         running = gpu.submit(long.task, TWO)
         await long.under_way()
