@@ -78,12 +78,14 @@ def test_no_step_at_all_is_the_regressor() -> None:
     assert sample(lambda z, t, condition: z, DIFFUSION, ready, randn(1), 0) is ready.g
 
 
-def test_nothing_is_invented_in_drawings_of_hard_pixels() -> None:
-    """There the regressor leaves the bicubic picture by more than texture makes it."""
+@pytest.mark.parametrize("channels", [[0, 1, 2], [1]], ids=["grey", "green alone"])
+def test_nothing_is_invented_in_drawings_of_hard_pixels(channels: list[int]) -> None:
+    """There the regressor leaves the bicubic picture by more than texture makes it, in all channels or in one."""
     enlarged = torch.full((1, 3, 40, 40), 0.5)
     r0 = torch.ones(1, 3, 40, 40)
-    for change, share in ((0.05, 1.0), (0.10, 1.0), (0.125, 0.5), (0.2, 0.001)):
-        g = enlarged + change
+    for change, share in ((0.095, 1.0), (0.11, 1.0), (0.125, 0.5), (0.2, 0.001)):
+        g = enlarged.clone()
+        g[:, channels] += change
         w = DIFFUSION.noise_scale(g, enlarged)
         expected = g + share * DIFFUSION.config.sigma_r
         assert torch.allclose(w, torch.full_like(w, share), atol=1e-4)

@@ -11,9 +11,9 @@
 
 At t = 1, eta is exactly 1: sampling starts from pure noise, which is what training showed there.
 
-Where g departs from the bicubic picture by more than texture makes it, all over the place, the picture is drawn of hard
-pixels: text without antialiasing, dithering, pixel art. There g has all there is, and what is invented is noise. So w
-falls below `w_floor` there, and with it the share of r0 that is used.
+Where g departs from the bicubic picture by more than texture makes it, all over the place, be it in one channel alone,
+the picture is drawn of hard pixels: text without antialiasing, dithering, pixel art. There g has all there is, and what
+is invented is noise. So w falls below `w_floor` there, and with it the share of r0 that is used.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ResidualDiffusion:
         change = g - enlarged
         u = _mean_around(change.abs().mean(1, keepdim=True), 4)
         w = (u / self.config.u_full).clamp(max=1.0) * (1 - self.config.w_floor) + self.config.w_floor
-        strength = _mean_around(change.square().mean(1, keepdim=True), 8).sqrt()
+        strength = _mean_around(change.square().amax(1, keepdim=True), 8).sqrt()
         return w * ((LEAST_OF_DRAWINGS - strength) / FADING).clamp(LEAST_SHARE, 1.0)
 
     def to_residual(self, picture: Tensor, g: Tensor) -> Tensor:
