@@ -4,6 +4,7 @@
 
 Pictures of random texture, square, are upscaled by 2 file to file; the last row is 2048 pixels at --scale 8. The
 largest run may take at most 150 MiB more than the smallest. With the default sizes it takes half an hour on two cores.
+On CUDA the device's memory is told too: no picture may take a byte more of it than the smallest that fills a batch.
 
 The peak is the kernel's VmHWM, which each process reads of itself in the end, so this runs on Linux only. What the
 kernel tells a parent of its child (ru_maxrss) will not do: it counts the parent's own peak too, from before the exec.
@@ -23,12 +24,15 @@ import pyvips
 
 ALLOWED_GROWTH_MIB = 150
 EIGHTFOLD_PX = 2048
+FILLS_A_BATCH_PX = 2048
 KIB_PER_MIB = 1024
 UPSCALE_AND_TELL = """
 import re, sys
 from pathlib import Path
 from tilestep.upscaler.cli.main import main
 code = main(sys.argv[1:])
+import torch
+print(torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else 0)
 print(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1])
 sys.exit(code)
 """
@@ -42,6 +46,7 @@ class Run:
     side_px: int
     scale: int
     peak_mib: float
+    device_bytes: int
     seconds: float
 
 
@@ -54,27 +59,38 @@ def write_texture(path: Path, side_px: int) -> None:
     picture.cast("uchar").copy(interpretation="srgb").write_to_file(str(path))
 
 
-def measure(source: Path, target: Path, scale: int, options: list[str]) -> tuple[float, float]:
-    """Peak resident MiB and seconds of one `tilestep upscale` in a process of its own."""
+def measure(source: Path, target: Path, scale: int, options: list[str]) -> tuple[float, int, float]:
+    """Peak resident MiB, peak bytes on a CUDA device and seconds of one `tilestep upscale` in a process of its own."""
     command = [sys.executable, "-c", UPSCALE_AND_TELL, "upscale", str(source), "-o", str(target)]
     started = time.perf_counter()
     process = subprocess.run([*command, "--scale", str(scale), *options], capture_output=True, text=True, check=False)
     if process.returncode:
         raise SystemExit(f"{source.name} at scale {scale}: {process.stderr.strip()}")
-    return int(process.stdout.split()[-1]) / KIB_PER_MIB, time.perf_counter() - started
+    device_bytes, peak_kib = map(int, process.stdout.split()[-2:])
+    return peak_kib / KIB_PER_MIB, device_bytes, time.perf_counter() - started
 
 
 def run(folder: Path, side_px: int, scale: int, suffix: str, options: list[str]) -> Run:
     """Draws, upscales and prints one row."""
     source, target = folder / f"in.{suffix}", folder / f"out.{suffix}"
     write_texture(source, side_px)
-    peak_mib, seconds = measure(source, target, scale, options)
+    peak_mib, device_bytes, seconds = measure(source, target, scale, options)
     header = pyvips.Image.new_from_file(str(target), access="sequential")
     assert (header.width, header.height) == (scale * side_px, scale * side_px)
     target.unlink()
-    found = Run(suffix, side_px, scale, peak_mib, seconds)
-    print(f"{suffix:<6} {side_px:>6} {scale:>6} {scale * side_px:>7} {peak_mib:>10.0f} {seconds:>9.0f}", flush=True)
+    found = Run(suffix, side_px, scale, peak_mib, device_bytes, seconds)
+    on_device = f"{device_bytes:>14,}" if device_bytes else f"{'-':>14}"
+    print(
+        f"{suffix:<6} {side_px:>6} {scale:>6} {scale * side_px:>7} {peak_mib:>10.0f} {on_device} {seconds:>9.0f}",
+        flush=True,
+    )
     return found
+
+
+def device_growth(runs: list[Run]) -> int:
+    """Bytes of the device that the hungriest run takes beyond the first that fills a batch."""
+    full = [r.device_bytes for r in runs if r.side_px >= FILLS_A_BATCH_PX]
+    return max(full) - full[0] if full else 0
 
 
 def main() -> int:
@@ -87,7 +103,7 @@ def main() -> int:
     args = parser.parse_args()
     options = ["--quality", args.quality, "--device", args.device, "--force"]
     options += ["--checkpoint", str(args.checkpoint)] if args.checkpoint else []
-    print(f"{'format':<6} {'side':>6} {'scale':>6} {'output':>7} {'peak MiB':>10} {'seconds':>9}")
+    print(f"{'format':<6} {'side':>6} {'scale':>6} {'output':>7} {'peak MiB':>10} {'device bytes':>14} {'seconds':>9}")
     with tempfile.TemporaryDirectory(prefix="tilestep-memory-") as name:
         runs = []
         for suffix in args.formats:
@@ -97,7 +113,9 @@ def main() -> int:
     growth = max(r.peak_mib for r in runs) - min(r.peak_mib for r in runs)
     fits = growth <= ALLOWED_GROWTH_MIB
     print(f"growth: {growth:.0f} MiB, {'within' if fits else 'above'} the {ALLOWED_GROWTH_MIB} MiB allowed")
-    return 0 if fits else 1
+    if any(r.device_bytes for r in runs):
+        print(f"growth on the device: {device_growth(runs)} bytes, none is allowed")
+    return 0 if fits and not device_growth(runs) else 1
 
 
 if __name__ == "__main__":
